@@ -1,0 +1,28 @@
+//! The Linux calls that lasthop needs and the standard library lacks: listening, connecting, socket options, limits,
+//! sysctls, and the words that explain a refused connect.
+//!
+//! The only crate of the workspace that may say `unsafe`; each use says why it is sound. Knows nothing of HTTP, of
+//! configuration or of an async runtime: it takes and returns types of the standard library, non-blocking where they
+//! are sockets, so that any runtime can own them. What a kernel cannot do is found out by trying ([`probe`]), never by
+//! comparing version numbers: distributions carry features back.
+
+#![expect(
+    unsafe_code,
+    reason = "this crate is where the workspace keeps its few calls that no safe interface covers"
+)]
+
+pub mod connect;
+pub mod explain;
+pub mod identity;
+pub mod limits;
+pub mod listen;
+pub mod namespace;
+pub mod probe;
+pub mod process;
+pub mod socket;
+pub mod sysctl;
+
+mod option;
+
+#[cfg(test)]
+mod testing;

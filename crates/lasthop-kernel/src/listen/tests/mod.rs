@@ -1,0 +1,4 @@
+//! What a listener promises, with real sockets.
+
+mod tcp;
+mod unix;

@@ -1,0 +1,131 @@
+//! Test support: a network namespace of its own for a test, without privileges and without iproute2.
+//!
+//! In a fresh namespace a test may shrink the port range to ten and fill it, which nobody else on the machine notices.
+//! The kernel lets a process of one thread enter a fresh user namespace only, so the test program is run a second time
+//! with nothing but the one test. Not used by the proxy.
+
+use socket2::{Domain, Socket, Type};
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// Set in the second run of the test program.
+const MARK: &str = "LASTHOP_PRIVATE_NETWORK";
+
+/// Runs `body` in a network namespace of its own, with `lo` up and the rights to change its settings.
+///
+/// `test` is the full name of the calling test, as `cargo test -- --list` prints it. Where user namespaces are not
+/// allowed the test is skipped with a line on stderr that says so; set `LASTHOP_REQUIRE_NAMESPACES` to make that a
+/// failure.
+///
+/// # Panics
+/// When the test fails in there, or when `test` names no test: it is for tests only.
+pub fn in_private_network(test: &str, body: impl FnOnce()) {
+    if std::env::var_os(MARK).is_some() {
+        body();
+        return;
+    }
+    let outcome = std::env::current_exe().and_then(|program| {
+        let mut command = Command::new(program);
+        command
+            .args([test, "--exact", "--nocapture", "--test-threads=1"])
+            .env(MARK, "1");
+        isolate(&mut command).output()
+    });
+    match outcome {
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stdout);
+            let errors = String::from_utf8_lossy(&output.stderr);
+            // A name that fits no test would otherwise pass without having run anything.
+            let ran = text.contains("1 passed");
+            assert!(
+                output.status.success() && ran,
+                "{test} in its own network namespace:\n{text}\n{errors}"
+            );
+        }
+        Err(error) => skip(test, &error),
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a skipped test must be seen, and tests have no log"
+)]
+fn skip(test: &str, error: &io::Error) {
+    assert!(
+        std::env::var_os("LASTHOP_REQUIRE_NAMESPACES").is_none(),
+        "{test}: no network namespace to be had: {error}"
+    );
+    eprintln!("SKIPPED {test}: this machine allows no user and network namespaces ({error})");
+}
+
+/// Has `command` run in fresh user and network namespaces: root inside, nobody special outside, `lo` up.
+///
+/// Whether the machine allows that shows when the command is spawned: it then fails with the kernel's error
+/// (`EPERM`, `ENOSPC`, `EINVAL`, `EACCES`), and nothing has run.
+pub fn isolate(command: &mut Command) -> &mut Command {
+    // Made before the fork: afterwards nothing may be allocated.
+    let users = format!("0 {} 1", crate::identity::effective_uid());
+    let groups = format!("0 {} 1", crate::identity::effective_gid());
+    // SAFETY: the closure makes bare system calls on memory that exists already (open, write, close, unshare, socket,
+    // ioctl); it allocates nothing and takes no lock, so it may run between fork and exec of a program of many threads.
+    unsafe {
+        command.pre_exec(move || {
+            if libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // Before a group may be mapped without privileges, setgroups(2) must be given up (user_namespaces(7)).
+            write_to(c"/proc/self/setgroups", b"deny")?;
+            write_to(c"/proc/self/uid_map", users.as_bytes())?;
+            write_to(c"/proc/self/gid_map", groups.as_bytes())?;
+            bring_up_loopback()
+        })
+    }
+}
+
+/// Sets `lo` of the calling thread's network namespace up, which a fresh one needs before 127.0.0.1 answers
+/// (netdevice(7), `SIOCSIFFLAGS`). Allocates nothing.
+///
+/// # Errors
+/// As ioctl(2): `EPERM` without `CAP_NET_ADMIN` in the namespace.
+pub fn bring_up_loopback() -> io::Result<()> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+    // SAFETY: `ifreq` is a plain structure of integers and arrays, for which zero is a valid value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(c"lo".to_bytes()) {
+        *to = from.cast_signed();
+    }
+    // SAFETY: the request names an interface, is initialised and lives past the call, which fills in its flags.
+    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    const UP: libc::c_short = 1;
+    // SAFETY: the call above has filled in the flags, so they are the live field of the union.
+    unsafe { request.ifr_ifru.ifru_flags |= UP };
+    // SAFETY: as above; the kernel only reads the request.
+    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// One open, one write, one close, without the allocations that the standard library may make for a path.
+fn write_to(path: &CStr, text: &[u8]) -> io::Result<()> {
+    // SAFETY: the path is NUL-terminated; a descriptor that open(2) returns is ours alone.
+    let file = unsafe {
+        let descriptor = libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if descriptor < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        OwnedFd::from_raw_fd(descriptor)
+    };
+    // SAFETY: pointer and length describe `text`.
+    let written = unsafe { libc::write(file.as_raw_fd(), text.as_ptr().cast(), text.len()) };
+    if usize::try_from(written) == Ok(text.len()) {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
