@@ -1,0 +1,172 @@
+//! What each field name is to a proxy, found from its length, its first byte and one comparison
+//! without case.
+//!
+//! One table, so that a name cannot mean one thing to framing and another to serialising. What
+//! happens to a kind is not decided here.
+
+use crate::syntax::{folded, reads_as};
+
+/// What a field is to a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// End-to-end, and none of our business.
+    Other,
+    /// End-to-end by itself, but named by `Connection`: for this hop only (RFC 9110 section 7.6.1).
+    Nominated,
+    /// A name that a CGI or WSGI app cannot tell from one that means something here, since it reads
+    /// `_` as `-`: `X_Forwarded_For`. Both become the variable `HTTP_X_FORWARDED_FOR`, and which
+    /// one wins is chance.
+    Shadow,
+    /// The same for framing: `Content_Length`, `Transfer_Encoding`.
+    FramingShadow,
+    /// `Host`.
+    Host,
+    /// `Connection`.
+    Connection,
+    /// `Content-Length`.
+    ContentLength,
+    /// `Transfer-Encoding`.
+    TransferEncoding,
+    /// `Keep-Alive`.
+    KeepAlive,
+    /// `TE`.
+    Te,
+    /// `Upgrade`.
+    Upgrade,
+    /// For this hop and without effect here: `Proxy-Connection`, `HTTP2-Settings`,
+    /// `Proxy-Authenticate`, `Proxy-Authorization`, `Proxy-Authentication-Info`. The last three
+    /// speak to a proxy that the client chose (RFC 9110 section 11.7); this one was chosen by the
+    /// host, and the credentials are not the app's to see.
+    HopByHop,
+    /// `Expect`.
+    Expect,
+    /// `Content-Type`.
+    ContentType,
+    /// `Date`.
+    Date,
+    /// `X-Forwarded-For`.
+    XForwardedFor,
+    /// `X-Forwarded-Host`.
+    XForwardedHost,
+    /// `X-Forwarded-Proto`.
+    XForwardedProto,
+    /// Any other field whose name begins with `X-Forwarded`.
+    XForwardedOther,
+    /// `X-Real-IP`.
+    XRealIp,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+    /// `Via`.
+    Via,
+}
+
+impl Kind {
+    /// The kind of a field with this name.
+    #[must_use]
+    pub fn of(name: &[u8]) -> Self {
+        let kind = Self::ignoring_underscores(name);
+        match kind {
+            Self::Other | Self::ContentType => Self::unshadowed(name, kind, Self::Other),
+            Self::ContentLength | Self::TransferEncoding => {
+                Self::unshadowed(name, kind, Self::FramingShadow)
+            }
+            _ => Self::unshadowed(name, kind, Self::Shadow),
+        }
+    }
+
+    /// `kind`, or `shadow` if the name has an underscore in it. No name that means something here
+    /// has one.
+    fn unshadowed(name: &[u8], kind: Self, shadow: Self) -> Self {
+        if kind != Self::Other && name.contains(&b'_') {
+            shadow
+        } else {
+            kind
+        }
+    }
+
+    /// The kind by name, `_` read as `-`.
+    fn ignoring_underscores(name: &[u8]) -> Self {
+        let (canonical, kind): (&[u8], Self) =
+            match (name.len(), name.first().map_or(0, |&byte| folded(byte))) {
+                (2, b't') => (b"te", Self::Te),
+                (3, b'v') => (b"via", Self::Via),
+                (4, b'h') => (b"host", Self::Host),
+                (4, b'd') => (b"date", Self::Date),
+                (6, b'e') => (b"expect", Self::Expect),
+                (7, b'u') => (b"upgrade", Self::Upgrade),
+                (9, b'f') => (b"forwarded", Self::Forwarded),
+                (9, b'x') => (b"x-real-ip", Self::XRealIp),
+                (10, b'c') => (b"connection", Self::Connection),
+                (10, b'k') => (b"keep-alive", Self::KeepAlive),
+                (12, b'c') => (b"content-type", Self::ContentType),
+                (14, b'c') => (b"content-length", Self::ContentLength),
+                (14, b'h') => (b"http2-settings", Self::HopByHop),
+                (15, b'x') => (b"x-forwarded-for", Self::XForwardedFor),
+                (16, b'x') => (b"x-forwarded-host", Self::XForwardedHost),
+                (16, b'p') => (b"proxy-connection", Self::HopByHop),
+                (17, b't') => (b"transfer-encoding", Self::TransferEncoding),
+                (17, b'x') => (b"x-forwarded-proto", Self::XForwardedProto),
+                (18, b'p') => (b"proxy-authenticate", Self::HopByHop),
+                (19, b'p') => (b"proxy-authorization", Self::HopByHop),
+                (25, b'p') => (b"proxy-authentication-info", Self::HopByHop),
+                _ => (b"", Self::Other),
+            };
+        if reads_as(name, canonical) {
+            return kind;
+        }
+        if name
+            .get(..11)
+            .is_some_and(|prefix| reads_as(prefix, b"x-forwarded"))
+        {
+            return Self::XForwardedOther;
+        }
+        Self::Other
+    }
+
+    /// Whether `Connection` may take a field of this kind away. Host, framing and forwarding it may
+    /// not: a client that names `X-Forwarded-For` there would else hide its address from the app.
+    pub(crate) fn is_removable(self) -> bool {
+        const PROTECTED: KindSet = KindSet::of(&[
+            Kind::Host,
+            Kind::ContentLength,
+            Kind::TransferEncoding,
+            Kind::FramingShadow,
+            Kind::XForwardedFor,
+            Kind::XForwardedHost,
+            Kind::XForwardedProto,
+            Kind::XForwardedOther,
+            Kind::XRealIp,
+            Kind::Forwarded,
+            Kind::Via,
+        ]);
+        !PROTECTED.has(self)
+    }
+}
+
+/// A set of kinds, one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct KindSet(u32);
+
+impl KindSet {
+    /// The set of these kinds.
+    pub(crate) const fn of(kinds: &[Kind]) -> Self {
+        let mut bits = 0;
+        let mut index = 0;
+        while index < kinds.len() {
+            bits |= 1 << kinds[index] as u32;
+            index += 1;
+        }
+        Self(bits)
+    }
+
+    /// This set and one kind more.
+    pub(crate) const fn with(self, kind: Kind) -> Self {
+        Self(self.0 | 1 << kind as u32)
+    }
+
+    /// Whether the kind is in the set.
+    pub(crate) const fn has(self, kind: Kind) -> bool {
+        self.0 >> kind as u32 & 1 == 1
+    }
+}

@@ -1,0 +1,93 @@
+//! The small grammar all rooms share: tokens, lists, names compared without case (RFC 9110 section
+//! 5.6).
+//!
+//! Tables instead of chains of comparisons, because names are looked at byte by byte on every
+//! request.
+
+/// `tchar` of RFC 9110 section 5.6.2.
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0u8;
+    while byte < 0x7f {
+        let extra = matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        );
+        table[byte as usize] = byte.is_ascii_alphanumeric() || extra;
+        byte += 1;
+    }
+    table
+};
+
+/// Lower case, and `_` read as `-`: what a CGI or WSGI app cannot tell apart any more.
+static FOLDED: [u8; 256] = {
+    let mut table = [0u8; 256];
+    let mut byte = 0u8;
+    loop {
+        table[byte as usize] = if byte == b'_' {
+            b'-'
+        } else {
+            byte.to_ascii_lowercase()
+        };
+        if byte == u8::MAX {
+            break;
+        }
+        byte += 1;
+    }
+    table
+};
+
+/// Whether the byte may stand in a token.
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    TOKEN[usize::from(byte)]
+}
+
+/// Whether the bytes are a token: at least one byte, all of them `tchar`.
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+}
+
+/// Lower case, `_` read as `-`.
+pub(crate) fn folded(byte: u8) -> u8 {
+    FOLDED[usize::from(byte)]
+}
+
+/// Whether `name` reads as `canonical`, which is written in lower case with hyphens, once case and
+/// the difference between `_` and `-` are gone.
+pub(crate) fn reads_as(name: &[u8], canonical: &[u8]) -> bool {
+    name.len() == canonical.len()
+        && name
+            .iter()
+            .zip(canonical)
+            .all(|(&byte, &wanted)| folded(byte) == wanted)
+}
+
+/// Without the spaces and tabs at both ends (OWS, RFC 9110 section 5.6.3).
+pub(crate) fn trimmed(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// The members of a comma-separated list, trimmed, empty ones included. For fields whose members
+/// hold no quoted commas.
+pub(crate) fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(trimmed)
+}
