@@ -1,0 +1,317 @@
+//! The command line: what was asked for, as a [`Command`], or what to say instead.
+//!
+//! The only room that knows clap. It reads words and numbers; addresses and targets stay text until the configuration's
+//! rules read them, so that a flag and a file are refused in the same words. It prints nothing and ends nothing.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{DEFAULT_PATH, RunFlags};
+use crate::exit::Exit;
+
+/// What the process was asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Serve.
+    Run(RunFrom),
+    /// Show on this host what the last hop costs.
+    Demo(DemoOptions),
+    /// Check a configuration and say what it would do.
+    Check {
+        /// The file.
+        config: PathBuf,
+    },
+}
+
+/// Where `run` takes its configuration from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunFrom {
+    /// A file; [`DEFAULT_PATH`] where none was named.
+    File(PathBuf),
+    /// The flags alone.
+    Flags(RunFlags),
+}
+
+/// What `demo` may be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DemoOptions {
+    /// Load per scene, 1 to 60 seconds.
+    pub seconds: u16,
+}
+
+/// A text instead of a command: help, the version, or why the words make no sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Ends with a newline. A refusal says in its first line what is wrong.
+    pub text: String,
+    /// [`Exit::Done`] belongs on standard output, [`Exit::Usage`] on standard error.
+    pub exit: Exit,
+}
+
+/// Commands that are documented and not in this version.
+const PLANNED: [&str; 8] = [
+    "plan", "doctor", "top", "reload", "upgrade", "drain", "status", "import",
+];
+
+const EXAMPLES: &str = "\
+Examples:
+  lasthop demo
+  lasthop run --listen 127.0.0.1:8080 --to 127.0.0.1:3000
+  lasthop run --listen 0.0.0.0:8080 --to unix:/run/app.sock
+  lasthop check /etc/lasthop/lasthop.toml
+  lasthop run /etc/lasthop/lasthop.toml
+
+Exit status: 0 done, 1 failed at run time, 2 wrong usage or configuration.";
+
+const RUN_EXAMPLES: &str = "\
+An ADDR is IP:PORT, [IP6]:PORT or unix:/path (options ?mode=0660&owner=user&group=group).
+A TARGET is IP:PORT, [IP6]:PORT, unix:/path or unix:@name (abstract).
+
+Examples:
+  lasthop run
+  lasthop run lasthop.toml
+  lasthop run --listen 127.0.0.1:8080 --to 127.0.0.1:3000 --to 127.0.0.1:3001
+  lasthop run --listen 'unix:/run/lasthop/web.sock?mode=0660&group=www-data' --to unix:/run/app.sock
+
+Signals: SIGTERM and SIGINT drain with a deadline, a second one stops at once.";
+
+/// The reverse proxy for the last hop: from a host's edge to the application on the same host, without ever running out
+/// of connections
+#[derive(Parser)]
+#[command(name = "lasthop", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Words,
+}
+
+#[derive(Subcommand)]
+enum Words {
+    /// Serve, from a configuration file or from flags alone
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunArguments),
+    /// Show on this host what the last hop costs over TCP and over a Unix socket; needs nothing
+    Demo {
+        /// Seconds of load for each scene
+        #[arg(long, value_name = "N", default_value_t = 4,
+              value_parser = clap::value_parser!(u16).range(1..=60))]
+        seconds: u16,
+    },
+    /// Check a configuration and say what it would do; never opens a port
+    Check {
+        /// The configuration file
+        #[arg(value_name = "CONFIG")]
+        config: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct RunArguments {
+    /// The configuration file [default: /etc/lasthop/lasthop.toml]
+    #[arg(value_name = "CONFIG", conflicts_with_all = ["listen", "to", "workers", "share"])]
+    config: Option<PathBuf>,
+    /// Listen here, without a file; may be repeated
+    #[arg(long, value_name = "ADDR", requires = "to")]
+    listen: Vec<String>,
+    /// Pass requests to this target; may be repeated, targets are taken in turn
+    #[arg(long, value_name = "TARGET", requires = "listen")]
+    to: Vec<String>,
+    /// Worker threads; 0: one per core [default: 0]
+    #[arg(long, value_name = "N", requires = "listen")]
+    workers: Option<usize>,
+    /// Let other instances serve the same addresses
+    #[arg(long, requires = "listen")]
+    share: bool,
+    /// Serve the admin pages here
+    #[arg(long, value_name = "ADDR", hide = true)]
+    admin: Option<String>,
+}
+
+/// Reads the words of the command line; the first is the program's own name.
+///
+/// # Errors
+/// [`Said`] where there is a text to print instead of a command to run.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Said> {
+    let words: Vec<OsString> = words.into_iter().collect();
+    if let Some(command) = words.get(1).and_then(|word| word.to_str())
+        && PLANNED.contains(&command)
+    {
+        return Err(planned(&format!("`lasthop {command}`")));
+    }
+    let cli = Cli::try_parse_from(words).map_err(|error| said(&error))?;
+    match cli.command {
+        Words::Run(arguments) => run(arguments).map(Command::Run),
+        Words::Demo { seconds } => Ok(Command::Demo(DemoOptions { seconds })),
+        Words::Check { config } => Ok(Command::Check { config }),
+    }
+}
+
+fn run(arguments: RunArguments) -> Result<RunFrom, Said> {
+    if arguments.admin.is_some() {
+        return Err(planned("the admin address (`--admin`)"));
+    }
+    if arguments.listen.is_empty() {
+        let config = arguments
+            .config
+            .unwrap_or_else(|| PathBuf::from(DEFAULT_PATH));
+        return Ok(RunFrom::File(config));
+    }
+    Ok(RunFrom::Flags(RunFlags {
+        listen: arguments.listen,
+        to: arguments.to,
+        workers: arguments.workers,
+        share: arguments.share,
+    }))
+}
+
+fn planned(what: &str) -> Said {
+    Said {
+        text: format!("{what} is planned, but not in this version\n"),
+        exit: Exit::Usage,
+    }
+}
+
+fn said(error: &clap::Error) -> Said {
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Said {
+            text,
+            exit: Exit::Done,
+        },
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Said {
+            text: format!("no command was given\n\n{text}"),
+            exit: Exit::Usage,
+        },
+        // That it is an error is known from where it is printed.
+        _ => Said {
+            text: text.trim_start_matches("error: ").to_owned(),
+            exit: Exit::Usage,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn read(line: &str) -> Result<Command, Said> {
+        parse(
+            std::iter::once("lasthop")
+                .chain(line.split_whitespace())
+                .map(OsString::from),
+        )
+    }
+
+    fn refused(line: &str) -> String {
+        let said = read(line).unwrap_err();
+        assert_eq!(said.exit, Exit::Usage, "{line}: {}", said.text);
+        said.text
+    }
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_without_words_reads_the_file_of_the_system() {
+        let expected = RunFrom::File(PathBuf::from("/etc/lasthop/lasthop.toml"));
+        assert_eq!(read("run"), Ok(Command::Run(expected)));
+        assert!(RUN_EXAMPLES.contains("lasthop run\n"));
+        let help = read("run --help").unwrap_err().text;
+        assert!(help.contains(DEFAULT_PATH), "{help}");
+    }
+
+    #[test]
+    fn run_takes_a_file_or_flags() {
+        let file = RunFrom::File(PathBuf::from("a.toml"));
+        assert_eq!(read("run a.toml"), Ok(Command::Run(file)));
+        let flags = RunFlags {
+            listen: vec!["127.0.0.1:0".to_owned(), "unix:/l".to_owned()],
+            to: vec!["127.0.0.1:3000".to_owned(), "unix:/a".to_owned()],
+            workers: Some(2),
+            share: true,
+        };
+        let line = "run --listen 127.0.0.1:0 --listen unix:/l --to 127.0.0.1:3000 --to unix:/a --workers 2 --share";
+        assert_eq!(read(line), Ok(Command::Run(RunFrom::Flags(flags))));
+    }
+
+    #[test]
+    fn a_file_and_flags_together_are_refused() {
+        for flag in [
+            "--listen a --to b",
+            "--listen a --to b --workers 1",
+            "--share",
+        ] {
+            refused(&format!("run a.toml {flag}"));
+        }
+    }
+
+    #[test]
+    fn half_of_the_flags_is_not_enough() {
+        assert!(refused("run --listen 127.0.0.1:8080").contains("--to"));
+        assert!(refused("run --to 127.0.0.1:3000").contains("--listen"));
+        assert!(refused("run --workers 2").contains("--listen"));
+        assert!(refused("run --share").contains("--listen"));
+    }
+
+    #[test]
+    fn what_is_planned_is_refused_as_planned() {
+        for line in [
+            "doctor --json",
+            "plan",
+            "top",
+            "reload",
+            "upgrade",
+            "drain",
+            "status",
+            "import x.conf",
+        ] {
+            assert!(
+                refused(line).contains("planned, but not in this version"),
+                "{line}"
+            );
+        }
+        let text = refused("run --listen a --to b --admin 127.0.0.1:9180");
+        assert!(text.contains("planned, but not in this version"), "{text}");
+    }
+
+    #[test]
+    fn help_and_version_are_no_failure() {
+        for (line, part) in [
+            ("--help", "Examples:"),
+            ("--version", env!("CARGO_PKG_VERSION")),
+            ("run --help", "--listen <ADDR>"),
+            ("check --help", "CONFIG"),
+        ] {
+            let said = read(line).unwrap_err();
+            assert_eq!(said.exit, Exit::Done, "{line}");
+            assert!(said.text.contains(part), "{line}: {}", said.text);
+        }
+    }
+
+    #[test]
+    fn unknown_words_are_refused_with_the_nearest_known_one() {
+        assert!(refused("chek x").contains("check"));
+        assert!(refused("").starts_with("no command was given\n"));
+        assert!(refused("fly").starts_with("unrecognized subcommand 'fly'\n"));
+        refused("check");
+        refused("check a b");
+        refused("demo --seconds 0");
+        refused("demo --seconds 61");
+        refused("run --workers -1 --listen a --to b");
+    }
+
+    #[test]
+    fn the_demo_has_a_length() {
+        assert_eq!(read("demo"), Ok(Command::Demo(DemoOptions { seconds: 4 })));
+        assert_eq!(
+            read("demo --seconds 1"),
+            Ok(Command::Demo(DemoOptions { seconds: 1 }))
+        );
+    }
+}

@@ -1,0 +1,147 @@
+//! What stands at the path of a Unix target, and whether this user may connect to it.
+//!
+//! Looks and never connects: an application notices a connection. Judges by the permission bits, as unix(7) describes
+//! them; access control lists and security modules may allow or forbid more.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
+
+use lasthop_kernel::identity::{effective_uid, group_name, in_group, user_name};
+
+/// What stands at a path. Printed, it is a phrase that can follow the path.
+#[derive(Debug)]
+pub(super) enum SocketFile {
+    /// Nothing.
+    Missing,
+    /// A directory on the way is not to be searched, or something else keeps us from looking.
+    Hidden(io::Error),
+    /// A file of another kind.
+    NotASocket,
+    /// A socket.
+    Socket {
+        /// The user it belongs to.
+        owner: u32,
+        /// The group it belongs to.
+        group: u32,
+        /// Its permission bits.
+        mode: u32,
+    },
+}
+
+/// In which of the three classes of permission bits a user is towards a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Superuser,
+    Owner,
+    Group,
+    Other,
+}
+
+impl SocketFile {
+    pub(super) fn look(path: &Path) -> Self {
+        match fs::metadata(path) {
+            Ok(found) if found.file_type().is_socket() => Self::Socket {
+                owner: found.uid(),
+                group: found.gid(),
+                mode: found.mode() & 0o777,
+            },
+            Ok(_) => Self::NotASocket,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::Missing,
+            Err(error) => Self::Hidden(error),
+        }
+    }
+}
+
+impl fmt::Display for SocketFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let us = || user_name(effective_uid());
+        match self {
+            Self::Missing => f.write_str("no such file yet"),
+            Self::Hidden(error) => write!(f, "{} cannot look at it: {error}", us()),
+            Self::NotASocket => f.write_str("exists, but is not a socket"),
+            Self::Socket { owner, group, mode } => {
+                write!(
+                    f,
+                    "a socket of {}:{}, mode {mode:04o}; ",
+                    user_name(*owner),
+                    group_name(*group)
+                )?;
+                if may_write(*mode, class(*owner, *group)) {
+                    write!(f, "{} may connect", us())
+                } else {
+                    write!(f, "{} may NOT connect and needs write permission", us())
+                }
+            }
+        }
+    }
+}
+
+fn class(owner: u32, group: u32) -> Class {
+    match effective_uid() {
+        0 => Class::Superuser,
+        user if user == owner => Class::Owner,
+        _ if in_group(group) => Class::Group,
+        _ => Class::Other,
+    }
+}
+
+/// To connect takes write permission on the socket; the first class that fits decides, not the kindest.
+fn may_write(mode: u32, class: Class) -> bool {
+    match class {
+        // Passes every check of permission bits (capabilities(7), CAP_DAC_OVERRIDE).
+        Class::Superuser => true,
+        Class::Owner => mode & 0o200 != 0,
+        Class::Group => mode & 0o020 != 0,
+        Class::Other => mode & 0o002 != 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_class_that_fits_decides() {
+        for (mode, class, may) in [
+            (0o600, Class::Owner, true),
+            (0o066, Class::Owner, false),
+            (0o660, Class::Group, true),
+            (0o606, Class::Group, false),
+            (0o666, Class::Other, true),
+            (0o755, Class::Other, false),
+            (0o000, Class::Superuser, true),
+        ] {
+            assert_eq!(may_write(mode, class), may, "{mode:o} {class:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_socket_is_said() {
+        assert!(matches!(
+            SocketFile::look(Path::new("/")),
+            SocketFile::NotASocket
+        ));
+        assert!(matches!(
+            SocketFile::look(Path::new("/nonexistent/a")),
+            SocketFile::Missing
+        ));
+    }
+
+    #[test]
+    fn a_socket_is_described_with_the_names_of_its_owner_and_of_us() {
+        let text = SocketFile::Socket {
+            owner: 0,
+            group: 0,
+            mode: 0o777,
+        }
+        .to_string();
+        let us = user_name(effective_uid());
+        assert_eq!(
+            text,
+            format!("a socket of root:root, mode 0777; {us} may connect")
+        );
+    }
+}

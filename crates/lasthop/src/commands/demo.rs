@@ -1,0 +1,41 @@
+//! `lasthop demo`: runs [`crate::demo`] in the terminal.
+//!
+//! Chooses the colour and makes the runtime; what is measured, and how, is the demo's own affair.
+
+use std::env;
+use std::io::{self, IsTerminal as _};
+
+use tokio::runtime::{Builder, LocalOptions};
+
+use crate::demo::report::Colour;
+use crate::demo::{self, DemoError, DemoSettings};
+
+/// Runs the demo to its end, `seconds` of load for each scene, writing to the standard output.
+///
+/// # Errors
+/// What stopped it; no child and no file of it is left by then.
+pub fn run(seconds: u16) -> Result<(), DemoError> {
+    let settings = DemoSettings {
+        seconds_per_scene: seconds.into(),
+        ..DemoSettings::default()
+    };
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+        .map_err(|source| DemoError::Host {
+            attempt: "make a runtime",
+            source,
+        })?;
+    let mut out = io::stdout();
+    runtime.block_on(demo::run(&settings, colour(), &mut out))
+}
+
+/// On a terminal, unless `NO_COLOR` is set to anything but the empty string (no-color.org).
+fn colour() -> Colour {
+    let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if io::stdout().is_terminal() && !refused {
+        Colour::On
+    } else {
+        Colour::Off
+    }
+}

@@ -1,0 +1,127 @@
+//! What holds where the file says nothing, and how far each setting may go.
+//!
+//! Every default is here once, used by the file and the flags alike, and each ceiling is there to catch a slip of the
+//! hand (a missing unit, a doubled digit) before it becomes an allocation. The reasons are for operators too:
+//! `docs/configuration.md` repeats them.
+
+use std::time::Duration;
+
+use super::{
+    BufferSizes, Keepalive, ListenAddress, Listener, Queue, Server, Target, TrustedProxies,
+    Upstream,
+};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// The file that `lasthop run` reads when it is given neither a file nor flags.
+pub const DEFAULT_PATH: &str = "/etc/lasthop/lasthop.toml";
+
+/// The most fields a head may ever be allowed: the size of the parser's table of fields.
+pub const HEADERS_MAX_CEILING: usize = 128;
+
+/// A configuration is written by hand or by a template; a megabyte of it is a mistaken path.
+pub(super) const FILE_BYTES_MAX: usize = MIB;
+/// A thread each; the largest hosts have fewer cores.
+pub(super) const WORKERS_MAX: usize = 1024;
+/// Each is a descriptor per worker.
+pub(super) const LISTENERS_MAX: usize = 256;
+/// Each is a pool per worker.
+pub(super) const UPSTREAMS_MAX: usize = 1024;
+/// Looked through when a route is chosen.
+pub(super) const ROUTES_MAX: usize = 4096;
+/// More copies of an application than this are not on one host.
+pub(super) const TARGETS_MAX: usize = 256;
+/// Walked for each connection that brings forwarding fields.
+pub(super) const TRUSTED_PROXIES_MAX: usize = 256;
+/// A label in every metric and log line.
+pub(super) const NAME_BYTES_MAX: usize = 64;
+/// The path of a route; requests with longer targets than a head are refused anyway.
+pub(super) const PATH_BYTES_MAX: usize = 1024;
+/// Below this not even ordinary browsers get a request through.
+pub(super) const HEADER_SIZE_MIN: usize = KIB;
+/// A head is held whole, for each connection that is sending one.
+pub(super) const HEADER_SIZE_CEILING: usize = MIB;
+/// Per request, and held in memory.
+pub(super) const BUFFER_CEILING: usize = 1024 * MIB;
+/// Four times the ports of one address pair on each of 4096 sources: no host goes there.
+pub(super) const CONNECTIONS_CEILING: usize = 16 * MIB;
+/// Each waiting request holds its client's connection.
+pub(super) const QUEUE_SIZE_CEILING: usize = MIB;
+/// Per worker and upstream; a descriptor each.
+pub(super) const KEEPALIVE_IDLE_CEILING: usize = 64 * KIB;
+/// More attempts only add load to an application that is already in trouble.
+pub(super) const RETRIES_CEILING: u32 = 10;
+/// Seven days: longer waits are a missing unit, and timers stay far from overflow.
+pub(super) const TIMEOUT_CEILING: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Room for a long session's cookies (nginx stops at 4 times 8 KiB, Node at 16 KiB), still small enough to hold whole.
+const HEADER_SIZE_MAX: usize = 32 * KIB;
+
+impl Default for Server {
+    /// The server of an empty file: one worker for each core this process may use.
+    fn default() -> Self {
+        Self {
+            workers: workers_of_this_host(),
+            share: false,
+            error_details: false,
+            trusted_proxies: TrustedProxies::default(),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// One worker per core that this process may use (affinity and cgroup quota count), at least 1.
+pub(super) fn workers_of_this_host() -> usize {
+    // Where the kernel will not say, one worker serves too.
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(WORKERS_MAX))
+}
+
+impl Listener {
+    /// A listener on this address with every setting as in an empty file.
+    pub fn new(address: ListenAddress) -> Self {
+        Self {
+            name: address.label(),
+            address,
+            header_timeout: Duration::from_secs(10),
+            // As long as browsers keep theirs, so that they, not we, decide to reconnect.
+            idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(60),
+            header_size_max: HEADER_SIZE_MAX,
+            headers_max: 100,
+        }
+    }
+}
+
+impl Upstream {
+    /// An upstream of this name with every setting as in an empty file.
+    pub fn new(name: String, targets: Vec<Target>) -> Self {
+        Self {
+            name,
+            targets,
+            max_connections: 0,
+            queue: Queue {
+                size: 4096,
+                timeout: Duration::from_secs(5),
+            },
+            keepalive: Keepalive {
+                idle: 256,
+                // Below the two seconds after which gunicorn closes; a new connection costs microseconds on one host.
+                timeout: Duration::from_millis(1500),
+            },
+            buffer: BufferSizes {
+                request: 64 * KIB,
+                response: 256 * KIB,
+            },
+            restart_grace: Duration::from_secs(2),
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(60),
+            tunnel_timeout: Duration::from_secs(3600),
+            retries: 1,
+            via: true,
+            forwarded: false,
+            header_size_max: HEADER_SIZE_MAX,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! A client's connection between and during requests: its bytes, its deadline, and whether it is
+//! still there.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use lasthop_http1::refusal::Refusal;
+use lasthop_http1::scan::HeadScan;
+
+use super::fault::{Fault, Gone};
+use super::site::ListenerSite;
+use crate::transport::{BUFFER_BYTES, Buffer, BufferPool, Stream, Watch};
+
+/// One client, from accept to close.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) stream: Stream,
+    /// Bytes that have been read and not yet used: the rest of a head, a body, the next request.
+    pub(super) input: Option<Buffer>,
+    pub(super) watch: Watch,
+    pub(super) peer: Peer,
+    /// The client has sent its last byte (a FIN); it may still read.
+    pub(super) half_closed: bool,
+}
+
+/// Who the client is, as the app is told.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// None for a client on a Unix socket.
+    pub(super) ip: Option<IpAddr>,
+    /// `ip` as text, made once per connection; empty on a Unix socket.
+    pub(super) text: Box<str>,
+    /// Whether its `X-Forwarded-*` are believed.
+    pub(super) trusted: bool,
+}
+
+/// What there is to do for a client that was idle.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Woken {
+    /// Bytes have come, or the client has closed: a read will tell.
+    Readable,
+    /// It was silent for too long, or the worker drains.
+    Leave,
+}
+
+impl Client {
+    /// Waits, without a buffer, until there is something to read or it is time to leave.
+    pub(super) async fn idle(&mut self, timeout: Duration) -> Woken {
+        if self.input.as_ref().is_some_and(|input| !input.is_empty()) {
+            return Woken::Readable;
+        }
+        self.input = None;
+        self.watch.due_in(timeout);
+        poll_fn(|cx| {
+            if self.stream.poll_readable(cx).is_ready() {
+                return Poll::Ready(Woken::Readable);
+            }
+            self.watch.poll_interrupt(cx).map(|_| Woken::Leave)
+        })
+        .await
+    }
+
+    /// Reads until the whole head of a request is in `input`; returns its length, or none where the
+    /// client left before it had said anything.
+    pub(super) async fn read_head(
+        &mut self,
+        listener: &ListenerSite,
+    ) -> Result<Option<usize>, Fault> {
+        let pool = &listener.site.buffers;
+        let limits = &listener.limits;
+        let mut scan = HeadScan::request();
+        let mut has_deadline = false;
+        loop {
+            if let Some(input) = &self.input {
+                if let Some(length) = scan.scan(input.filled()).map_err(Refusal::from)? {
+                    return Ok(Some(length));
+                }
+                limits.check_partial_request(input.filled())?;
+                if !has_deadline {
+                    self.watch.due_in(listener.settings.header_timeout);
+                    has_deadline = true;
+                }
+            }
+            let count = poll_fn(|cx| {
+                if let Poll::Ready(count) = self.poll_fill(cx, pool, limits.bytes_max) {
+                    return Poll::Ready(
+                        count.map_err(|error| Fault::ClientGone(Gone::Failed(error))),
+                    );
+                }
+                if self.input.is_none() {
+                    // Nothing was said, so there is nothing to answer.
+                    ready!(self.watch.poll_interrupt(cx));
+                    return Poll::Ready(Ok(0));
+                }
+                ready!(self.watch.poll_deadline(cx));
+                Poll::Ready(Err(Fault::SlowHead))
+            })
+            .await?;
+            if count == 0 {
+                self.half_closed = true;
+                if self.input.as_ref().is_none_or(Buffer::is_empty) {
+                    return Ok(None);
+                }
+                return Err(Refusal::new(400, "the request ended within its head").into());
+            }
+        }
+    }
+
+    /// Reads more into `input`, which may grow to `bytes_max`. `Ok(0)` is the end of the stream.
+    pub(super) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        pool: &BufferPool,
+        bytes_max: usize,
+    ) -> Poll<io::Result<usize>> {
+        poll_fill(&mut self.stream, &mut self.input, cx, pool, bytes_max)
+    }
+
+    /// Ready once the client is certain to be gone while we wait for somebody else. What it sends
+    /// meanwhile (its next request, as a rule) is read ahead, up to one buffer.
+    ///
+    /// A client that half-closes may still be reading: it counts as gone only where
+    /// `half_close_counts`, that is while its request has not gone to the app.
+    pub(super) fn poll_gone(
+        &mut self,
+        cx: &mut Context<'_>,
+        pool: &BufferPool,
+        half_close_counts: bool,
+    ) -> Poll<Gone> {
+        loop {
+            if self.half_closed {
+                return if half_close_counts {
+                    Poll::Ready(Gone::Closed)
+                } else {
+                    Poll::Pending
+                };
+            }
+            // A full buffer means that the client is there, or was; the next write will tell.
+            if self
+                .input
+                .as_ref()
+                .is_some_and(|input| input.len() >= BUFFER_BYTES)
+            {
+                return Poll::Pending;
+            }
+            ready!(self.stream.poll_readable(cx)).ok();
+            match ready!(self.poll_fill(cx, pool, BUFFER_BYTES)) {
+                Ok(0) => self.half_closed = true,
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Gone::Failed(error)),
+            }
+        }
+    }
+}
+
+/// Reads from `stream` behind what is in `input`; borrows a buffer for it only while there are bytes.
+pub(super) fn poll_fill(
+    stream: &mut Stream,
+    input: &mut Option<Buffer>,
+    cx: &mut Context<'_>,
+    pool: &BufferPool,
+    bytes_max: usize,
+) -> Poll<io::Result<usize>> {
+    let buffer = input.get_or_insert_with(|| pool.lend());
+    if buffer.spare() == 0 && !buffer.make_room(bytes_max) {
+        return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+    }
+    let filled = buffer.poll_fill(cx, stream, usize::MAX);
+    if buffer.is_empty() {
+        *input = None;
+    }
+    filled
+}
+
+/// Waits for `wanted` unless the client goes first, in which case nobody needs it any more.
+pub(super) async fn unless_gone<T>(
+    client: &mut Client,
+    pool: &BufferPool,
+    wanted: impl Future<Output = T>,
+) -> Result<T, Fault> {
+    let mut wanted = std::pin::pin!(wanted);
+    poll_fn(|cx| {
+        if let Poll::Ready(value) = wanted.as_mut().poll(cx) {
+            return Poll::Ready(Ok(value));
+        }
+        client
+            .poll_gone(cx, pool, true)
+            .map(|gone| Err(Fault::ClientGone(gone)))
+    })
+    .await
+}

@@ -1,0 +1,21 @@
+//! HTTP/1.1 between a client and an app. Begin with `forward`: the life of one request, top to bottom.
+//!
+//! `serve` is a client's connection from its first byte to its close; `forward` one request on it;
+//! `upload` and `download` the two directions of that request, each with its body; `fault` all that
+//! can go wrong, with whose fault it is and what the client is told; `answer` the proxy's own words.
+
+mod answer;
+mod body;
+mod client;
+mod download;
+mod exchange;
+mod fault;
+mod forward;
+mod report;
+mod request;
+mod serve;
+mod site;
+mod upload;
+
+pub use serve::serve;
+pub use site::{ListenerSite, Site};

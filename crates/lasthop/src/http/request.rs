@@ -1,0 +1,157 @@
+//! From the bytes of a head to a request that is ready for its app: parsed, routed, written anew.
+//!
+//! All of it happens in one go over the borrowed bytes, without an await in between; what the rest
+//! of the exchange needs to know is kept in [`Request`].
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use lasthop_http1::Version;
+use lasthop_http1::fields::FieldStorage;
+use lasthop_http1::forwarding::Forwarding;
+use lasthop_http1::refusal::Refusal;
+use lasthop_http1::request::{self, RequestBody};
+use lasthop_http1::target::Target;
+
+use super::body::Body;
+use super::client::Client;
+use super::fault::Fault;
+use super::site::ListenerSite;
+use super::upload::Upload;
+use crate::transport::Stream;
+use crate::upstream::Upstream;
+
+/// What is known of the request before, and even if, it is understood: how to answer it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// What the client speaks.
+    pub(super) version: Version,
+    /// HEAD: the answer has no body.
+    pub(super) is_head: bool,
+    /// Whether the client would like to go on after this request.
+    pub(super) keep_alive: bool,
+    /// Index of the route, once there is one.
+    pub(super) route: Option<usize>,
+    /// The request's last byte has been read, so what follows is the next request.
+    pub(super) is_read: bool,
+    /// Bytes of an answer may have reached the client.
+    pub(super) is_answered: bool,
+    /// The end of the connection marks the end of the answer: one that is cut must end in a reset.
+    pub(super) is_cut_by_reset: bool,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self {
+            version: Version::Http11,
+            is_head: false,
+            keep_alive: false,
+            route: None,
+            is_read: false,
+            is_answered: false,
+            is_cut_by_reset: false,
+        }
+    }
+}
+
+/// A request on its way to its app.
+#[derive(Debug)]
+pub(super) struct Request {
+    /// The app it goes to.
+    pub(super) upstream: Rc<Upstream>,
+    /// Sending it twice does what sending it once does (RFC 9110 section 9.2.2).
+    pub(super) is_idempotent: bool,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub(super) expects_continue: bool,
+    /// The protocol it asks to switch to.
+    pub(super) upgrade: Option<Box<str>>,
+    /// Head and body for the app.
+    pub(super) upload: Upload,
+}
+
+/// Takes the head of `length` bytes from the client's input.
+///
+/// # Errors
+/// [`Fault::Request`] for what RFC 9112 does not allow, [`Fault::NoRoute`].
+pub(super) fn take(
+    client: &mut Client,
+    listener: &ListenerSite,
+    length: usize,
+    manner: &mut Manner,
+) -> Result<Request, Fault> {
+    let site = &listener.site;
+    let Some(mut input) = client.input.take() else {
+        return Err(Refusal::new(400, "no head").into());
+    };
+    // Known even of a head that is refused, so that the refusal has no body either.
+    manner.is_head = input.filled()[..length].starts_with(b"HEAD ");
+    let mut storage = FieldStorage::default();
+    let head = request::parse(&input.filled()[..length], &mut storage, &listener.limits)?;
+    manner.version = head.version;
+    manner.keep_alive = head.keep_alive;
+    manner.is_read = head.body == RequestBody::None;
+    // `OPTIONS *` is about the server as a whole: whoever has its root.
+    let path = if head.target == Target::Asterisk {
+        "/"
+    } else {
+        head.path()
+    };
+    let found = site
+        .routes
+        .find(head.host(), path.as_bytes())
+        .ok_or(Fault::NoRoute)?;
+    manner.route = Some(found);
+    let route = &site.config.routes[found];
+    let upstream = &site.upstreams[route.upstream];
+    let body = match head.body {
+        RequestBody::None => Body::none(),
+        RequestBody::Sized(length) => Body::sized(length),
+        RequestBody::Chunked => Body::chunked(true),
+    };
+    let mut upload = Upload::new(
+        body,
+        &site.buffers,
+        upstream.settings.buffer.request,
+        route.body_size_max,
+    );
+    upload.check_size(match head.body {
+        RequestBody::Sized(length) => length,
+        _ => 0,
+    })?;
+    {
+        let mut scratch = site.scratch.borrow_mut();
+        scratch.clear();
+        let host_fallback = host_fallback(&client.stream, head.authority().is_none());
+        let forwarding = Forwarding {
+            peer_ip: client.peer.ip.map(|_| &*client.peer.text),
+            proto: "http",
+            trusted: client.peer.trusted,
+            via: upstream.settings.via,
+            forwarded: upstream.settings.forwarded,
+            host_fallback: &host_fallback,
+        };
+        request::write(&mut scratch, &head, &forwarding);
+        upload.push_head(&scratch);
+    }
+    let request = Request {
+        upstream: Rc::clone(upstream),
+        is_idempotent: head.is_idempotent(),
+        expects_continue: head.expects_continue,
+        upgrade: head.upgrade.map(Into::into),
+        upload,
+    };
+    input.consume(length);
+    if !input.is_empty() {
+        client.input = Some(input);
+    }
+    Ok(request)
+}
+
+/// What an HTTP/1.0 request without Host meant: the address it was sent to (RFC 9112 section 3.3).
+fn host_fallback(stream: &Stream, is_needed: bool) -> String {
+    let local: Option<SocketAddr> = match stream {
+        Stream::Tcp(stream) if is_needed => stream.local_addr().ok(),
+        _ => None,
+    };
+    local.map_or_else(String::new, |address| address.to_string())
+}

@@ -1,0 +1,114 @@
+//! A client's connection: request after request until one side has had enough, then the right end.
+
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use super::client::{Client, Peer, Woken};
+use super::forward::{After, Joined, forward};
+use super::site::ListenerSite;
+use crate::relay::{TunnelEnd, tunnel};
+use crate::transport::Stream;
+
+/// How long a lingering close waits for a client to say something more, and how long in all. A third
+/// of nginx' `lingering_timeout` and `lingering_time`: enough for a client to read a line of text,
+/// too short to hold a crowd of refused ones.
+const LINGER_SILENCE_MAX: Duration = Duration::from_secs(2);
+const LINGER_MAX: Duration = Duration::from_secs(10);
+
+/// Serves one client until its connection ends. `ip` is none for a client on a Unix socket.
+///
+/// Never fails: what goes wrong is answered, logged and ends the connection.
+pub async fn serve(stream: Stream, ip: Option<IpAddr>, listener: Rc<ListenerSite>) {
+    let mut client = Client {
+        peer: peer(ip, &listener),
+        watch: listener.site.connections.enter(),
+        stream,
+        input: None,
+        half_closed: false,
+    };
+    let mut timeout = listener.settings.header_timeout;
+    let after = loop {
+        if client.idle(timeout).await == Woken::Leave {
+            break After::Close;
+        }
+        // On the heap for as long as it takes: an idle connection carries no request's state.
+        match Box::pin(forward(&mut client, &listener)).await {
+            After::Next => timeout = listener.settings.idle_timeout,
+            after => break after,
+        }
+    };
+    match after {
+        After::Next | After::Close => {}
+        After::Reset => client.stream.reset_on_close(),
+        After::Linger => linger(client, &listener).await,
+        After::Tunnel(joined) => join(client, &listener, *joined).await,
+    }
+}
+
+fn peer(ip: Option<IpAddr>, listener: &ListenerSite) -> Peer {
+    // A v4 client of a v6 listener is a v4 client to everybody else.
+    let ip = ip.map(|ip| ip.to_canonical());
+    let proxies = &listener.site.config.server.trusted_proxies;
+    Peer {
+        ip,
+        text: ip
+            .map_or_else(String::new, |ip| ip.to_string())
+            .into_boxed_str(),
+        trusted: ip.map_or_else(|| proxies.trusts_unix(), |ip| proxies.contains(ip)),
+    }
+}
+
+/// Ends our direction and reads on for a while: closing a socket that is still being sent to resets
+/// it, and a reset takes the answer away before the client has read it.
+async fn linger(mut client: Client, listener: &ListenerSite) {
+    if client.stream.shutdown_write().is_err() {
+        return;
+    }
+    client.input = None;
+    let pool = &listener.site.buffers;
+    let ends = client.watch.now() + LINGER_MAX;
+    client.watch.due_in(LINGER_SILENCE_MAX);
+    poll_fn(|cx| {
+        while let Poll::Ready(read) = client.poll_fill(cx, pool, crate::transport::BUFFER_BYTES) {
+            client.input = None;
+            if !matches!(read, Ok(1..)) || client.watch.now() > ends {
+                return Poll::Ready(());
+            }
+            client.watch.due_in(LINGER_SILENCE_MAX);
+        }
+        // A drain does not wait for those who only have to leave.
+        ready!(client.watch.poll_interrupt(cx));
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// Joins client and app into a tunnel.
+async fn join(client: Client, listener: &ListenerSite, joined: Joined) {
+    let Client {
+        stream,
+        input,
+        watch,
+        ..
+    } = client;
+    let Joined {
+        app,
+        from_app,
+        timeout,
+    } = joined;
+    let first = (
+        input.map_or_else(Vec::new, |buffer| buffer.filled().to_vec()),
+        from_app.map_or_else(Vec::new, |buffer| buffer.filled().to_vec()),
+    );
+    // The permit is held for as long as the tunnel is.
+    let (app, _permit) = app.into_parts();
+    let pool = listener.site.buffers.clone();
+    match tunnel(stream, app, first, pool, watch, timeout).await {
+        TunnelEnd::Closed => tracing::debug!("tunnel closed"),
+        TunnelEnd::Silent => tracing::debug!(?timeout, "tunnel silent for too long"),
+        TunnelEnd::Broken(error) => tracing::debug!(%error, "tunnel broken"),
+    }
+}

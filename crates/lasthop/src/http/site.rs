@@ -1,0 +1,45 @@
+//! What a request can see of the worker that serves it: routes, upstreams, buffers, settings.
+//!
+//! Built once per worker and listener by `server`, and only read from then on.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use lasthop_http1::limits::HeadLimits;
+
+use crate::config::{Config, Listener};
+use crate::observe::Repeats;
+use crate::route::RouteTable;
+use crate::transport::{BufferPool, Connections};
+use crate::upstream::Upstream;
+
+/// One worker's view of the whole configuration.
+#[derive(Debug)]
+pub struct Site {
+    /// The configuration all workers share.
+    pub config: Arc<Config>,
+    /// Host and path to route.
+    pub routes: RouteTable,
+    /// By the index that routes carry.
+    pub upstreams: Vec<Rc<Upstream>>,
+    /// This worker's buffers.
+    pub buffers: BufferPool,
+    /// This worker's client connections.
+    pub connections: Connections,
+    /// Heads are serialised here before they go into a buffer; never borrowed across an await.
+    pub scratch: RefCell<Vec<u8>>,
+    /// Failures that repeat are counted here instead of filling the log.
+    pub repeats: Repeats,
+}
+
+/// What is particular to the listener that a client came through.
+#[derive(Debug)]
+pub struct ListenerSite {
+    /// The worker's view.
+    pub site: Rc<Site>,
+    /// The listener's settings.
+    pub settings: Listener,
+    /// Bounds on a request's head, from those settings.
+    pub limits: HeadLimits,
+}

@@ -1,0 +1,84 @@
+//! The life of the process: read the command line, run one command, say how it ended.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use lasthop::cli::{self, Command, DemoOptions, RunFrom};
+use lasthop::commands;
+use lasthop::config::Config;
+use lasthop::exit::Exit;
+
+/// Each worker allocates and frees on its own thread only, at every request: mimalloc's per-thread
+/// pages make that a few instructions, and give memory back after a crowd has left.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os()) {
+        Ok(command) => run(command),
+        Err(said) if said.exit == Exit::Done => print(&said.text, said.exit),
+        Err(said) => complain(said.text.trim_end(), said.exit),
+    }
+    .into()
+}
+
+fn run(command: Command) -> Exit {
+    match command {
+        Command::Run(from) => serve(from),
+        Command::Check { config } => check(&config),
+        Command::Demo(options) => demo(options),
+    }
+}
+
+fn serve(from: RunFrom) -> Exit {
+    let config = match from {
+        RunFrom::File(path) => Config::from_file(&path),
+        RunFrom::Flags(flags) => Config::from_flags(&flags),
+    };
+    match config {
+        Ok(config) => match commands::run::run(config) {
+            Ok(_) => Exit::Done,
+            Err(error) => complain(&chain(&error), Exit::Failed),
+        },
+        Err(error) => complain(&error.to_string(), Exit::Usage),
+    }
+}
+
+/// An error with its causes, one after the other on a line. Errors never repeat their source.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Standard output may be closed, by a `head` behind us for one; there is nobody to tell then.
+fn print(text: &str, exit: Exit) -> Exit {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    exit
+}
+
+fn complain(text: &str, exit: Exit) -> Exit {
+    let _ = writeln!(std::io::stderr(), "lasthop: {text}");
+    exit
+}
+
+fn check(config: &std::path::Path) -> Exit {
+    match commands::check::run(config, &mut std::io::stdout().lock()) {
+        Ok(()) => Exit::Done,
+        Err(error) => complain(&error.to_string(), error.exit()),
+    }
+}
+
+fn demo(options: DemoOptions) -> Exit {
+    match commands::demo::run(options.seconds) {
+        Ok(()) => Exit::Done,
+        Err(error) => complain(&chain(&error), Exit::Failed),
+    }
+}

@@ -1,0 +1,254 @@
+//! Bytes that wait to be written to one stream, in borrowed buffers.
+//!
+//! An outbox can retain what it has sent, so that a request whose connection turns out to be dead
+//! can be sent again, byte for byte, on another one. It does not decide how much may wait: who
+//! fills it asks [`Outbox::unsent`] first and stops at a bound of its own.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
+
+use crate::transport::{BUFFER_BYTES, Buffer, BufferPool, Stream};
+
+/// Buffers handed to one `writev(2)`. 256 KiB, the default response buffer, in one call.
+const SLICES_MAX: usize = 16;
+
+/// A read smaller than this is not worth the rest of a buffer: a fresh one is borrowed instead.
+const SPARE_MIN: usize = 4 * 1024;
+
+/// A first-in first-out queue of bytes for one stream.
+#[derive(Debug)]
+pub struct Outbox {
+    pool: BufferPool,
+    buffers: VecDeque<Buffer>,
+    /// The buffer being sent: 0 unless sent ones are retained.
+    index: usize,
+    /// Bytes of that buffer already sent.
+    offset: usize,
+    unsent: usize,
+    retained: bool,
+}
+
+impl Outbox {
+    /// An empty outbox that forgets what it has sent.
+    pub fn new(pool: &BufferPool) -> Self {
+        Self {
+            pool: pool.clone(),
+            buffers: VecDeque::new(),
+            index: 0,
+            offset: 0,
+            unsent: 0,
+            retained: false,
+        }
+    }
+
+    /// An empty outbox that keeps what it has sent until [`Outbox::release`].
+    pub fn retaining(pool: &BufferPool) -> Self {
+        Self {
+            retained: true,
+            ..Self::new(pool)
+        }
+    }
+
+    /// Bytes that wait to be written.
+    pub fn unsent(&self) -> usize {
+        self.unsent
+    }
+
+    /// Whether nothing waits to be written.
+    pub fn is_flushed(&self) -> bool {
+        self.unsent == 0
+    }
+
+    /// Whether sent bytes are still there for a second attempt.
+    pub fn is_retained(&self) -> bool {
+        self.retained
+    }
+
+    /// Copies `bytes` to the end of the queue.
+    pub fn push(&mut self, mut bytes: &[u8]) {
+        self.unsent += bytes.len();
+        if let Some(tail) = self.buffers.back_mut() {
+            let count = tail.append(bytes);
+            bytes = &bytes[count..];
+        }
+        while !bytes.is_empty() {
+            let mut buffer = self.pool.lend();
+            let count = buffer.append(bytes);
+            bytes = &bytes[count..];
+            self.buffers.push_back(buffer);
+        }
+    }
+
+    /// Puts a filled buffer at the end of the queue without copying it.
+    pub fn push_buffer(&mut self, buffer: Buffer) {
+        self.unsent += buffer.len();
+        self.buffers.push_back(buffer);
+    }
+
+    /// Reads from `stream` straight into the queue, at most `bytes_max`; `Ok(0)` is its end.
+    pub fn poll_fill_from(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        bytes_max: usize,
+    ) -> Poll<io::Result<usize>> {
+        if let Some(tail) = self.buffers.back_mut()
+            && tail.spare() >= SPARE_MIN.min(bytes_max)
+        {
+            let count = ready!(tail.poll_fill(cx, stream, bytes_max))?;
+            self.unsent += count;
+            return Poll::Ready(Ok(count));
+        }
+        let mut buffer = self.pool.lend();
+        let count = ready!(buffer.poll_fill(cx, stream, bytes_max.min(BUFFER_BYTES)))?;
+        if count > 0 {
+            self.push_buffer(buffer);
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// Writes until nothing waits any more. An error leaves the queue as it was at the last write.
+    pub fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+    ) -> Poll<io::Result<()>> {
+        while self.unsent > 0 {
+            let count = ready!(self.poll_write_once(cx, stream))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.advance(count);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_once(
+        &self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+    ) -> Poll<io::Result<usize>> {
+        let mut waiting = self.buffers.range(self.index..);
+        let first = waiting
+            .next()
+            .map_or(&[][..], |buffer| &buffer.filled()[self.offset..]);
+        if waiting.len() == 0 {
+            return stream.poll_write(cx, first);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        slices[0] = IoSlice::new(first);
+        let mut count = 1;
+        for (slice, buffer) in slices[1..].iter_mut().zip(waiting) {
+            *slice = IoSlice::new(buffer.filled());
+            count += 1;
+        }
+        stream.poll_write_vectored(cx, &slices[..count])
+    }
+
+    /// Notes that the first `count` waiting bytes are sent.
+    fn advance(&mut self, count: usize) {
+        self.unsent -= count;
+        self.offset += count;
+        while let Some(buffer) = self.buffers.get(self.index)
+            && self.offset >= buffer.len()
+        {
+            if self.retained && self.index + 1 == self.buffers.len() {
+                // The last one stays the current one: more may be put behind what it holds.
+                break;
+            }
+            self.offset -= buffer.len();
+            if self.retained {
+                self.index += 1;
+            } else {
+                self.buffers.pop_front();
+            }
+        }
+    }
+
+    /// Starts over: everything retained is to be sent again.
+    pub fn rewind(&mut self) {
+        debug_assert!(self.retained, "only a retaining outbox can start over");
+        self.index = 0;
+        self.offset = 0;
+        self.unsent = self.buffers.iter().map(Buffer::len).sum();
+    }
+
+    /// Whether any byte has been written since the start or the last rewind.
+    pub fn has_sent(&self) -> bool {
+        self.index > 0 || self.offset > 0
+    }
+
+    /// Gives back what has been sent, now and from here on.
+    pub fn release(&mut self) {
+        self.retained = false;
+        self.buffers.drain(..self.index);
+        self.index = 0;
+        if self.unsent == 0 {
+            self.buffers.clear();
+            self.offset = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::io::AsyncReadExt;
+
+    fn on_a_socket_pair<F: AsyncFnOnce(Stream, tokio::net::UnixStream)>(test: F) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (ours, theirs) = tokio::net::UnixStream::pair().unwrap();
+            test(Stream::Unix(ours), theirs).await;
+        });
+    }
+
+    #[test]
+    fn bytes_come_out_in_the_order_they_went_in_across_buffers() {
+        on_a_socket_pair(async |mut stream, mut peer| {
+            let pool = BufferPool::new(1 << 20);
+            let mut outbox = Outbox::new(&pool);
+            let bytes: Vec<u8> = (0..100_000_u32).map(|i| i.to_le_bytes()[0]).collect();
+            outbox.push(&bytes[..70_000]);
+            outbox.push(&bytes[70_000..]);
+            assert_eq!(outbox.unsent(), 100_000);
+            let write = poll_fn(|cx| outbox.poll_flush(cx, &mut stream));
+            let mut received = vec![0; 100_000];
+            let read = peer.read_exact(&mut received);
+            let (written, read) = tokio::join!(write, read);
+            written.unwrap();
+            read.unwrap();
+            assert_eq!(received, bytes);
+            assert_eq!(pool.lent(), 0, "every buffer went back");
+        });
+    }
+
+    #[test]
+    fn a_retained_request_is_sent_again_byte_for_byte() {
+        on_a_socket_pair(async |mut stream, mut peer| {
+            let pool = BufferPool::new(1 << 20);
+            let mut outbox = Outbox::retaining(&pool);
+            outbox.push(&[b'a'; 20_000]);
+            for _ in 0..2 {
+                poll_fn(|cx| outbox.poll_flush(cx, &mut stream))
+                    .await
+                    .unwrap();
+                assert!(outbox.has_sent());
+                let mut received = vec![0; 20_000];
+                peer.read_exact(&mut received).await.unwrap();
+                assert!(received.iter().all(|&byte| byte == b'a'));
+                outbox.rewind();
+            }
+            poll_fn(|cx| outbox.poll_flush(cx, &mut stream))
+                .await
+                .unwrap();
+            outbox.release();
+            assert_eq!(pool.lent(), 0);
+        });
+    }
+}

@@ -1,0 +1,169 @@
+//! The process that serves: workers, the acceptor that feeds them, signals, and the way out.
+//!
+//! Every worker is a thread with a runtime of its own, and what it serves never leaves it. The main
+//! thread accepts on Unix sockets, listens to signals and decides when it is over.
+
+mod acceptor;
+mod signals;
+mod worker;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::listener::{OpenError, OpenListener, Sockets, open};
+use crate::upstream::Admission;
+use acceptor::Acceptor;
+use signals::Signals;
+use worker::{Workers, spawn_workers};
+
+/// Descriptors that are always open besides connections: listeners, epoll, log. For the start-up line.
+const NOFILE_COMFORTABLE: u64 = 4096;
+
+/// Why a server did not come up or did not stay up.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The host refuses something every server needs.
+    #[error("cannot {what}")]
+    Host {
+        /// What was attempted.
+        what: &'static str,
+        /// What the host said.
+        source: io::Error,
+    },
+}
+
+impl ServeError {
+    fn host(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Host { what, source }
+    }
+}
+
+/// How serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything that was begun was finished.
+    Drained,
+    /// The deadline or a second signal ended what was still going on.
+    CutShort,
+}
+
+/// Serves `config` until a signal ends it. `announce` is told of every listener once all of them are
+/// served.
+///
+/// # Errors
+/// [`ServeError`], before the first connection is taken.
+pub fn serve(config: Config, announce: impl FnMut(&str)) -> Result<Ended, ServeError> {
+    raise_descriptor_limit();
+    let config = Arc::new(config);
+    let workers = config.server.workers;
+    let listeners = config
+        .listeners
+        .iter()
+        .map(|listener| open(listener, workers, config.server.share))
+        .collect::<Result<Vec<_>, _>>()?;
+    let runtime = local_runtime()?;
+    runtime.block_on(supervise(&config, listeners, announce))
+}
+
+/// Runs the main thread: acceptor, signals, drain.
+async fn supervise(
+    config: &Arc<Config>,
+    listeners: Vec<OpenListener>,
+    mut announce: impl FnMut(&str),
+) -> Result<Ended, ServeError> {
+    // Before the workers: a signal must not find the default action, which is to die.
+    let mut signals = Signals::new().map_err(ServeError::host("listen to signals"))?;
+    let (drain, draining) = watch::channel(false);
+    let addresses: Vec<String> = listeners.iter().map(ToString::to_string).collect();
+    let (mut tcp, mut unix) = (Vec::new(), Vec::new());
+    for (index, listener) in listeners.into_iter().enumerate() {
+        match listener.sockets {
+            Sockets::Tcp(sockets, guard) => tcp.push((index, sockets, guard)),
+            Sockets::Unix(listening) => unix.push((index, listening)),
+        }
+    }
+    // Kept until the last worker has closed its sockets.
+    let (tcp, _guards): (Vec<_>, Vec<_>) = tcp
+        .into_iter()
+        .map(|(index, sockets, guard)| ((index, sockets), guard))
+        .unzip();
+    let admissions: Vec<Arc<Admission>> = config
+        .upstreams
+        .iter()
+        .map(|upstream| {
+            let (max, queue) = (upstream.max_connections, upstream.queue.size);
+            Arc::new(Admission::new(max, queue, config.server.workers))
+        })
+        .collect();
+    let mut workers = spawn_workers(config, tcp, &admissions, &draining)?;
+    let acceptor = Acceptor::start(config, unix, workers.handles(), &draining)?;
+    for address in &addresses {
+        announce(address);
+        tracing::info!(address = &**address, "listening");
+    }
+    tracing::info!(
+        workers = config.server.workers,
+        version = env!("CARGO_PKG_VERSION"),
+        "serving"
+    );
+    tokio::select! {
+        signal = signals.next() => tracing::info!(signal, "draining"),
+        () = workers.any_died() => tracing::error!("a worker ended by itself; draining the others"),
+    }
+    // The receivers live in the workers; one that is gone needs no drain.
+    let _ = drain.send(true);
+    acceptor.finish().await;
+    Ok(drain_workers(workers, &mut signals, config.server.drain_timeout).await)
+}
+
+/// Waits for the workers to finish what they have begun, until the deadline or another signal.
+async fn drain_workers(mut workers: Workers, signals: &mut Signals, timeout: Duration) -> Ended {
+    let started = Instant::now();
+    workers.close_inboxes();
+    let drained = tokio::select! {
+        () = workers.all_drained() => true,
+        () = tokio::time::sleep(timeout) => {
+            tracing::warn!(?timeout, "drain deadline reached, closing what is left");
+            false
+        }
+        signal = signals.next() => {
+            tracing::warn!(signal, "second signal, closing what is left");
+            false
+        }
+    };
+    workers.stop();
+    tracing::info!(took = ?started.elapsed(), "stopped");
+    if drained {
+        Ended::Drained
+    } else {
+        Ended::CutShort
+    }
+}
+
+/// Takes all the descriptors the operator allows. A proxy holds two for every request in flight.
+fn raise_descriptor_limit() {
+    match lasthop_kernel::limits::raise_nofile() {
+        Ok(limit) if limit.soft < NOFILE_COMFORTABLE => tracing::warn!(
+            limit = limit.soft,
+            fix = "raise LimitNOFILE= of the service or ulimit -Hn",
+            "few file descriptors allowed"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "cannot raise the limit on open files"),
+    }
+}
+
+fn local_runtime() -> Result<LocalRuntime, ServeError> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+        .map_err(ServeError::host("make a runtime"))
+}

@@ -1,0 +1,337 @@
+//! A worker: a thread, its runtime, and everything it serves.
+//!
+//! Nothing a request touches is shared with another worker, except what has to be counted over all
+//! of them when a connection is made (`upstream::Admission`).
+
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use lasthop_http1::limits::HeadLimits;
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_local;
+
+use super::{ServeError, local_runtime};
+use crate::config::Config;
+use crate::http::{self, ListenerSite, Site};
+use crate::listener::accept_tcp;
+use crate::observe::Repeats;
+use crate::route::RouteTable;
+use crate::transport::{BufferPool, Clock, Connections, Stream};
+use crate::upstream::{Admission, Upstream};
+
+/// Connections that may wait in a worker's inbox.
+const INBOX_MAX: usize = 256;
+
+/// What slow clients may make one worker hold before it streams instead: 128 MiB.
+const BUFFERED_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// A connection accepted elsewhere.
+#[derive(Debug)]
+pub(super) struct HandedOver {
+    /// Index of the listener it came through.
+    pub(super) listener: usize,
+    pub(super) stream: UnixStream,
+}
+
+/// A worker as the main thread sees it.
+#[derive(Clone, Debug)]
+pub(super) struct WorkerHandle {
+    inbox: mpsc::Sender<HandedOver>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl WorkerHandle {
+    /// Client connections it has.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Gives it a connection, once there is room in its inbox.
+    pub(super) async fn hand_over(&self, connection: HandedOver) {
+        // Fails only if the worker is gone; the connection is closed then.
+        let _ = self.inbox.send(connection).await;
+    }
+}
+
+/// All workers.
+pub(super) struct Workers {
+    handles: Rc<[WorkerHandle]>,
+    threads: Vec<JoinHandle<()>>,
+    /// Told to end at once.
+    stop: watch::Sender<bool>,
+    /// Every worker holds a sender until it has nothing more to serve.
+    drained: mpsc::Receiver<()>,
+}
+
+/// What a worker is given at its start.
+struct Start {
+    number: usize,
+    config: Arc<Config>,
+    listeners: Vec<(usize, TcpListener)>,
+    admissions: Vec<Arc<Admission>>,
+    inbox: mpsc::Receiver<HandedOver>,
+    connections: Arc<AtomicUsize>,
+    draining: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
+    drained: mpsc::Sender<()>,
+}
+
+/// Starts as many workers as configured, each with one socket of every TCP listener.
+pub(super) fn spawn_workers(
+    config: &Arc<Config>,
+    tcp: Vec<(usize, Vec<TcpListener>)>,
+    admissions: &[Arc<Admission>],
+    draining: &watch::Receiver<bool>,
+) -> Result<Workers, ServeError> {
+    let (stop, stopped) = watch::channel(false);
+    let (drained, all_drained) = mpsc::channel(1);
+    let mut handles = Vec::new();
+    let mut threads = Vec::new();
+    let mut sockets: Vec<_> = tcp
+        .into_iter()
+        .map(|(index, all)| (index, all.into_iter()))
+        .collect();
+    for number in 0..config.server.workers {
+        let (inbox, handed_over) = mpsc::channel(INBOX_MAX);
+        let connections = Arc::new(AtomicUsize::new(0));
+        handles.push(WorkerHandle {
+            inbox,
+            connections: Arc::clone(&connections),
+        });
+        let start = Start {
+            number,
+            config: Arc::clone(config),
+            listeners: sockets
+                .iter_mut()
+                .filter_map(|(index, sockets)| Some((*index, sockets.next()?)))
+                .collect(),
+            admissions: admissions.to_vec(),
+            inbox: handed_over,
+            connections,
+            draining: draining.clone(),
+            stop: stopped.clone(),
+            drained: drained.clone(),
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || run(start))
+            .map_err(ServeError::host("start a worker thread"))?;
+        threads.push(thread);
+    }
+    Ok(Workers {
+        handles: handles.into(),
+        threads,
+        stop,
+        drained: all_drained,
+    })
+}
+
+impl Workers {
+    pub(super) fn handles(&self) -> Rc<[WorkerHandle]> {
+        Rc::clone(&self.handles)
+    }
+
+    /// Resolves if a worker ends without having been asked to.
+    pub(super) async fn any_died(&mut self) {
+        // Every worker sends a word when it ends; during normal work nobody does.
+        let _ = self.drained.recv().await;
+    }
+
+    /// Nothing more is handed over; the acceptor is gone by now.
+    pub(super) fn close_inboxes(&mut self) {
+        self.handles = Rc::new([]);
+    }
+
+    /// Resolves once no worker serves anything any more.
+    pub(super) async fn all_drained(&mut self) {
+        while self.drained.recv().await.is_some() {}
+    }
+
+    /// Ends the workers and whatever they still serve.
+    pub(super) fn stop(self) {
+        let _ = self.stop.send(true);
+        for thread in self.threads {
+            // A worker that panicked has said so on standard error.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(start: Start) {
+    let number = start.number;
+    let drained = start.drained.clone();
+    let result = local_runtime().map(|runtime| {
+        let _entered = runtime.enter();
+        runtime.block_on(work(start))
+    });
+    match result {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(worker = number, %error, "worker failed"),
+        Err(error) => tracing::error!(worker = number, %error, "worker failed"),
+    }
+    // The channel holds one word; a second worker's end needs no second one.
+    let _ = drained.try_send(());
+}
+
+/// Serves until drained or stopped. Dropping the runtime afterwards closes what is left.
+async fn work(start: Start) -> io::Result<()> {
+    let mut stop = start.stop.clone();
+    let worker = Worker::new(&start);
+    worker.keep_house();
+    tokio::select! {
+        result = worker.serve_until_drained(start) => result,
+        _ = stop.wait_for(|stop| *stop) => Ok(()),
+    }
+}
+
+/// What lives on a worker's thread.
+struct Worker {
+    site: Rc<Site>,
+    /// By the index of the listener.
+    listeners: Vec<Rc<ListenerSite>>,
+}
+
+impl Worker {
+    fn new(start: &Start) -> Self {
+        let clock = Clock::new(Instant::now());
+        let connections = Connections::new(clock, Arc::clone(&start.connections));
+        let site = Rc::new(site(
+            &start.config,
+            start.number,
+            &start.admissions,
+            connections,
+        ));
+        let listeners = start.config.listeners.iter();
+        let listeners = listeners
+            .map(|listener| listener_site(&site, listener))
+            .collect();
+        Self { site, listeners }
+    }
+
+    /// Starts what goes on beside the requests: deadlines, and the idle connections to the apps.
+    fn keep_house(&self) {
+        for upstream in &self.site.upstreams {
+            spawn_local(Rc::clone(upstream).watch_idle());
+        }
+        let site = Rc::clone(&self.site);
+        spawn_local(async move {
+            let expire = |now| {
+                let left = site
+                    .upstreams
+                    .iter()
+                    .filter(|upstream| upstream.expire_idle(now));
+                left.count() > 0
+            };
+            site.connections.keep_sweeping(expire).await;
+        });
+    }
+
+    async fn serve_until_drained(&self, start: Start) -> io::Result<()> {
+        let Start {
+            listeners,
+            mut inbox,
+            mut draining,
+            ..
+        } = start;
+        let mut accepting = Vec::new();
+        for (index, listener) in listeners {
+            accepting.push(self.accept(index, listener, draining.clone())?);
+        }
+        loop {
+            tokio::select! {
+                biased;
+                Some(connection) = inbox.recv() => self.take_over(connection),
+                _ = draining.wait_for(|draining| *draining) => break,
+            }
+        }
+        for task in accepting {
+            // An accept loop that panicked has closed its socket too.
+            let _ = task.await;
+        }
+        self.site.connections.drain();
+        // What the acceptor still hands over is served to its end as well.
+        while let Some(connection) = inbox.recv().await {
+            self.take_over(connection);
+        }
+        self.site.connections.empty().await;
+        Ok(())
+    }
+
+    /// Accepts on this worker's socket of a TCP listener until the drain.
+    fn accept(
+        &self,
+        index: usize,
+        listener: TcpListener,
+        draining: watch::Receiver<bool>,
+    ) -> io::Result<tokio::task::JoinHandle<()>> {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let site = Rc::clone(&self.listeners[index]);
+        Ok(spawn_local(async move {
+            accept_tcp(listener, &site.settings.name, draining, |stream, ip| {
+                spawn_local(http::serve(stream, ip, Rc::clone(&site)));
+            })
+            .await;
+        }))
+    }
+
+    fn take_over(&self, connection: HandedOver) {
+        match tokio::net::UnixStream::from_std(connection.stream) {
+            Ok(stream) => {
+                let site = Rc::clone(&self.listeners[connection.listener]);
+                spawn_local(http::serve(Stream::Unix(stream), None, site));
+            }
+            Err(error) => tracing::warn!(%error, "cannot watch a connection, closing it"),
+        }
+    }
+}
+
+fn site(
+    config: &Arc<Config>,
+    number: usize,
+    admissions: &[Arc<Admission>],
+    connections: Connections,
+) -> Site {
+    let upstreams = config
+        .upstreams
+        .iter()
+        .zip(admissions)
+        .map(|(settings, admission)| {
+            let clock = connections.clock().clone();
+            let seed = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            Rc::new(Upstream::new(
+                settings.clone(),
+                Arc::clone(admission),
+                number,
+                clock,
+                seed,
+            ))
+        })
+        .collect();
+    Site {
+        config: Arc::clone(config),
+        routes: RouteTable::new(&config.routes),
+        upstreams,
+        buffers: BufferPool::new(BUFFERED_BYTES_MAX),
+        connections,
+        scratch: std::cell::RefCell::new(Vec::new()),
+        repeats: Repeats::default(),
+    }
+}
+
+fn listener_site(site: &Rc<Site>, settings: &crate::config::Listener) -> Rc<ListenerSite> {
+    Rc::new(ListenerSite {
+        site: Rc::clone(site),
+        settings: settings.clone(),
+        limits: HeadLimits {
+            bytes_max: settings.header_size_max,
+            fields_max: settings.headers_max,
+            ..HeadLimits::default()
+        },
+    })
+}

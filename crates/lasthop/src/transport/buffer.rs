@@ -1,0 +1,244 @@
+//! Buffers that belong to the worker and are lent to a connection while there are bytes to hold.
+//!
+//! An idle connection holds none: ten thousand quiet clients cost ten thousand sockets, not
+//! ten thousand times 16 KiB. One size serves heads and bodies alike, so that a buffer filled by
+//! a read can be handed on to a write without copying.
+//!
+//! The memory is zeroed once, when a buffer is first made, and reused as it is: safe code may only
+//! read what the current borrower wrote, because `start..end` is reset on every loan.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use tokio::io::ReadBuf;
+
+use super::Stream;
+
+/// Size of every buffer, in bytes. One TLS record, a quarter of the default Unix socket window, and
+/// large enough that a typical request or answer crosses in one read.
+pub const BUFFER_BYTES: usize = 16 * 1024;
+
+/// Buffers kept for the next borrower when they come back, per worker; the rest is freed. 4 MiB.
+const KEPT_MAX: usize = 256;
+
+/// One worker's buffers. Cheap to clone (a reference count without atomics).
+#[derive(Clone, Debug)]
+pub struct BufferPool(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    free: RefCell<Vec<Box<[u8]>>>,
+    lent: Cell<usize>,
+    lent_soft_max: usize,
+}
+
+impl BufferPool {
+    /// A pool that calls itself crowded once `bytes_max` bytes are lent out.
+    pub fn new(bytes_max: usize) -> Self {
+        Self(Rc::new(Inner {
+            free: RefCell::new(Vec::new()),
+            lent: Cell::new(0),
+            lent_soft_max: bytes_max / BUFFER_BYTES,
+        }))
+    }
+
+    /// Lends an empty buffer. Never fails: the buffer without which a request could not move at
+    /// all is always granted, and their number is bounded by the number of connections.
+    pub fn lend(&self) -> Buffer {
+        let bytes = self.0.free.borrow_mut().pop();
+        let bytes = bytes.unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice());
+        self.0.lent.set(self.0.lent.get() + 1);
+        Buffer {
+            bytes,
+            start: 0,
+            end: 0,
+            pool: self.clone(),
+        }
+    }
+
+    /// Whether so much is lent out that nobody should hold more than one buffer a direction.
+    ///
+    /// This is the bound per worker on what slow clients may make us hold: past it, requests
+    /// stream instead of waiting in buffers, which is slower for the app and never wrong.
+    pub fn is_crowded(&self) -> bool {
+        self.0.lent.get() >= self.0.lent_soft_max
+    }
+
+    /// Buffers out on loan now.
+    pub fn lent(&self) -> usize {
+        self.0.lent.get()
+    }
+}
+
+/// A borrowed buffer: bytes `start..end` are filled, the rest is free. Returns to its pool on drop.
+#[derive(Debug)]
+pub struct Buffer {
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+    pool: BufferPool,
+}
+
+impl Buffer {
+    /// The filled bytes.
+    pub fn filled(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// Number of filled bytes.
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether nothing is filled.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Free bytes behind the filled ones.
+    pub fn spare(&self) -> usize {
+        self.bytes.len() - self.end
+    }
+
+    /// Whole size in bytes, filled or not.
+    pub fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Forgets the first `count` filled bytes.
+    pub fn consume(&mut self, count: usize) {
+        debug_assert!(count <= self.len(), "more consumed than filled");
+        self.start = (self.start + count).min(self.end);
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Forgets all but the first `count` filled bytes.
+    pub fn truncate(&mut self, count: usize) {
+        self.end = self.end.min(self.start + count);
+    }
+
+    /// Copies as much of `bytes` as fits behind the filled ones; returns how much that was.
+    pub fn append(&mut self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(self.spare());
+        self.bytes[self.end..self.end + count].copy_from_slice(&bytes[..count]);
+        self.end += count;
+        count
+    }
+
+    /// Makes room for a read: moves the filled bytes to the front, and where the buffer is full up
+    /// to `bytes_max`, doubles it. Returns whether there is room now.
+    ///
+    /// Only a head longer than [`BUFFER_BYTES`] ever grows a buffer; a grown one is freed, not kept.
+    pub fn make_room(&mut self, bytes_max: usize) -> bool {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.spare() == 0 && self.bytes.len() < bytes_max {
+            let size = (self.bytes.len() * 2).min(bytes_max).max(BUFFER_BYTES);
+            let mut larger = vec![0; size].into_boxed_slice();
+            larger[..self.end].copy_from_slice(&self.bytes[..self.end]);
+            self.bytes = larger;
+        }
+        self.spare() > 0
+    }
+
+    /// Reads from `stream` behind the filled bytes, at most `bytes_max`. `Ok(0)` is the end of the
+    /// stream (or no room: callers make room first).
+    pub fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        bytes_max: usize,
+    ) -> Poll<io::Result<usize>> {
+        let limit = self.end + self.spare().min(bytes_max);
+        let mut spare = ReadBuf::new(&mut self.bytes[self.end..limit]);
+        match stream.poll_read(cx, &mut spare) {
+            Poll::Ready(Ok(())) => {
+                let count = spare.filled().len();
+                self.end += count;
+                Poll::Ready(Ok(count))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let pool = &self.pool.0;
+        pool.lent.set(pool.lent.get() - 1);
+        let bytes = std::mem::take(&mut self.bytes);
+        let mut free = pool.free.borrow_mut();
+        if bytes.len() == BUFFER_BYTES && free.len() < KEPT_MAX {
+            free.push(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_that_comes_back_is_lent_again_and_empty() {
+        let pool = BufferPool::new(1 << 20);
+        let mut buffer = pool.lend();
+        assert_eq!(buffer.append(b"secret"), 6);
+        drop(buffer);
+        assert_eq!(pool.lent(), 0);
+        let buffer = pool.lend();
+        assert!(
+            buffer.is_empty(),
+            "a new borrower sees nothing of the last one"
+        );
+        assert_eq!(pool.lent(), 1);
+    }
+
+    #[test]
+    fn room_is_made_by_moving_first_and_by_growing_up_to_the_bound() {
+        let pool = BufferPool::new(1 << 20);
+        let mut buffer = pool.lend();
+        buffer.append(&[b'x'; BUFFER_BYTES]);
+        assert_eq!(buffer.spare(), 0);
+        buffer.consume(10);
+        assert!(
+            buffer.make_room(BUFFER_BYTES),
+            "ten bytes at the front were free"
+        );
+        assert_eq!(buffer.spare(), 10);
+        buffer.append(&[b'y'; 10]);
+        assert!(
+            !buffer.make_room(BUFFER_BYTES),
+            "full and not allowed to grow"
+        );
+        assert!(buffer.make_room(2 * BUFFER_BYTES));
+        assert_eq!(buffer.len(), BUFFER_BYTES);
+        assert_eq!(&buffer.filled()[BUFFER_BYTES - 10..], b"yyyyyyyyyy");
+        drop(buffer);
+        assert_eq!(
+            pool.lend().capacity(),
+            BUFFER_BYTES,
+            "a grown buffer is not kept"
+        );
+    }
+
+    #[test]
+    fn a_pool_says_when_it_is_crowded() {
+        let pool = BufferPool::new(2 * BUFFER_BYTES);
+        let first = pool.lend();
+        assert!(!pool.is_crowded());
+        let second = pool.lend();
+        assert!(pool.is_crowded());
+        drop(first);
+        assert!(!pool.is_crowded());
+        drop(second);
+    }
+}

@@ -1,0 +1,128 @@
+//! One connected byte stream, TCP or Unix, as tokio drives it.
+//!
+//! An enum and not a trait object: the request path calls these methods several times a request,
+//! and a match on a two-variant tag costs nothing beside the system call behind it.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use lasthop_kernel::socket::Peek;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+/// A connected stream, registered with the runtime of the worker that owns it.
+#[derive(Debug)]
+pub enum Stream {
+    /// TCP over IPv4 or IPv6.
+    Tcp(TcpStream),
+    /// A Unix stream socket, by path or abstract name.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Ready once a read would return bytes, the end of the stream, or an error.
+    ///
+    /// Lets a connection wait without holding a buffer. Readiness may be stale: the read that
+    /// follows can still be pending.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    /// Reads into `buf`; zero bytes read means that the peer has ended its direction.
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+
+    /// Writes from one slice; returns the bytes taken.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    /// Writes from several slices in one `writev(2)`; returns the bytes taken.
+    pub fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    /// Ready once the peer of a connection that should be silent has closed it or said something.
+    ///
+    /// Unlike [`Stream::poll_readable`] it looks (`recv(2)` with `MSG_PEEK`) before it answers, so
+    /// stale readiness does not count.
+    pub fn poll_disturbed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.poll_readable(cx)).ok();
+            let look = || match lasthop_kernel::socket::pending_input(self) {
+                Peek::Quiet => Err(io::ErrorKind::WouldBlock.into()),
+                Peek::Bytes | Peek::Closed | Peek::Error(_) => Ok(()),
+            };
+            // `try_io` takes the readiness back when we say that the call would block.
+            let looked = match self {
+                Self::Tcp(stream) => stream.try_io(Interest::READABLE, look),
+                Self::Unix(stream) => stream.try_io(Interest::READABLE, look),
+            };
+            match looked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(()) | Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
+
+    /// Whether the peer has neither closed nor said anything, by asking the kernel now.
+    pub fn is_quiet(&self) -> bool {
+        lasthop_kernel::socket::pending_input(self) == Peek::Quiet
+    }
+
+    /// Makes the close of this stream a reset, so that nobody can take what was sent for whole.
+    pub fn reset_on_close(&self) {
+        // Only TCP has resets; a Unix stream is closed as it is.
+        if let Self::Tcp(stream) = self {
+            // A socket that is gone already needs no reset.
+            let _ = lasthop_kernel::socket::reset_on_close(stream);
+        }
+    }
+
+    /// Ends our direction (`shutdown(2)` with `SHUT_WR`); the peer may go on sending.
+    ///
+    /// tokio's shutdown of a socket is one system call and never pending.
+    pub fn shutdown_write(&mut self) -> io::Result<()> {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let done = match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(&mut cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(&mut cx),
+        };
+        match done {
+            Poll::Ready(result) => result,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}

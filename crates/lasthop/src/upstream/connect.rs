@@ -1,0 +1,228 @@
+//! A new connection to the app, and the patience while there is none to be had.
+//!
+//! A target that refuses or is missing is most often an app that restarts: it gets
+//! `restart_grace`. A full backlog and exhausted source ports or descriptors pass as others finish:
+//! they get the queue's time. Meanwhile one request of the worker retries, with jitter, and the
+//! others stand in line behind it, first in first out: a thousand requests that all poke at a
+//! socket that is not there would only keep the app from starting.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use lasthop_kernel::connect::{self, Attempt, ConnectFault, Step, UnixConnecting, UnixTarget};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{sleep, timeout};
+
+use super::{ConnectError, ConnectErrorKind, Upstream};
+use crate::config::Target;
+use crate::transport::Stream;
+
+/// Around how long to wait before a missing or refusing target is tried again. A tenth of the 100 ms
+/// within which requests are to flow again after a restart.
+const RETRY_ABSENT: Duration = Duration::from_millis(10);
+
+/// Around how long to wait for a place in a full backlog, or for a port or descriptor. An app that
+/// accepts a thousand connections a second frees two or three places meanwhile.
+const RETRY_CROWDED: Duration = Duration::from_millis(2);
+
+/// A connection in the making. A Unix socket that found the backlog full is kept: connecting the
+/// same descriptor again is allowed and saves making another (`unix(7)`, EAGAIN).
+enum Dial {
+    Tcp(std::net::SocketAddr),
+    Unix {
+        target: UnixTarget,
+        socket: Option<UnixConnecting>,
+    },
+}
+
+/// A failed attempt.
+struct Failed {
+    fault: ConnectFault,
+    source: io::Error,
+}
+
+impl From<connect::ConnectError> for Failed {
+    fn from(error: connect::ConnectError) -> Self {
+        Self {
+            fault: error.fault(),
+            source: error.source,
+        }
+    }
+}
+
+impl From<io::Error> for Failed {
+    /// For what fails around the connect: registering the socket with the runtime.
+    fn from(source: io::Error) -> Self {
+        Self {
+            fault: ConnectFault::of(Step::Socket, &source),
+            source,
+        }
+    }
+}
+
+impl Dial {
+    fn new(target: &Target) -> io::Result<Self> {
+        let unix = |target: Result<UnixTarget, _>| match target {
+            Ok(target) => Ok(Self::Unix {
+                target,
+                socket: None,
+            }),
+            // The configuration has checked names and paths already.
+            Err(error) => Err(io::Error::new(io::ErrorKind::InvalidInput, error)),
+        };
+        match target {
+            Target::Tcp(address) => Ok(Self::Tcp(*address)),
+            Target::Unix(path) => unix(UnixTarget::path(path)),
+            Target::Abstract(name) => unix(UnixTarget::abstract_name(name)),
+        }
+    }
+
+    /// One attempt. A TCP attempt takes at most `connect_timeout`; a Unix one never waits.
+    async fn attempt(&mut self, connect_timeout: Duration) -> Result<Stream, Failed> {
+        match self {
+            Self::Tcp(address) => {
+                let stream = TcpStream::from_std(connect::tcp(*address, None)?)?;
+                match timeout(connect_timeout, stream.writable()).await {
+                    Ok(writable) => writable?,
+                    Err(_elapsed) => {
+                        let source = io::ErrorKind::TimedOut.into();
+                        return Err(Failed {
+                            fault: ConnectFault::TimedOut,
+                            source,
+                        });
+                    }
+                }
+                match stream.take_error()? {
+                    None => Ok(Stream::Tcp(stream)),
+                    Some(source) => Err(connect::ConnectError {
+                        step: Step::Connect,
+                        source,
+                    }
+                    .into()),
+                }
+            }
+            Self::Unix { target, socket } => {
+                let connecting = match socket.take() {
+                    Some(connecting) => connecting,
+                    None => UnixConnecting::new()?,
+                };
+                match connecting.attempt(target)? {
+                    Attempt::Connected => Ok(Stream::Unix(UnixStream::from_std(
+                        connecting.into_stream(),
+                    )?)),
+                    Attempt::Full => {
+                        *socket = Some(connecting);
+                        let source = io::ErrorKind::WouldBlock.into();
+                        Err(Failed {
+                            fault: ConnectFault::Backlog,
+                            source,
+                        })
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Upstream {
+    /// A new connection to `first`, or to the next target that takes one.
+    pub(super) async fn connect(
+        &self,
+        first: usize,
+        started: Instant,
+    ) -> Result<(Stream, usize), ConnectError> {
+        let mut dials: Vec<Option<Dial>> = self.settings.targets.iter().map(|_| None).collect();
+        let mut patience = self.settings.queue.timeout.max(self.settings.restart_grace);
+        if self.line.available_permits() > 0 {
+            // Nobody is in line: no need to stand in it.
+            match self.try_targets(&mut dials, first, started).await {
+                Ok(connected) => return Ok(connected),
+                Err(error) => match self.patience_with(error.kind) {
+                    Duration::ZERO => return Err(error),
+                    time => patience = time,
+                },
+            }
+        }
+        let place = self.admission.queue();
+        if place.is_none() {
+            patience = Duration::ZERO;
+        }
+        let turn = self.turn_in_line(started + patience).await;
+        loop {
+            match self.try_targets(&mut dials, first, started).await {
+                Ok(connected) => return Ok(connected),
+                Err(error) => {
+                    let deadline = started + patience.min(self.patience_with(error.kind));
+                    let now = Instant::now();
+                    if turn.is_none() || now >= deadline {
+                        return Err(error);
+                    }
+                    let pause = self.jittered(retry_pause(error.kind));
+                    sleep(pause.min(deadline - now)).await;
+                }
+            }
+        }
+    }
+
+    /// How long a request waits for what is in the way to pass, from its first attempt on.
+    fn patience_with(&self, kind: ConnectErrorKind) -> Duration {
+        let settings = &self.settings;
+        match kind {
+            ConnectErrorKind::Refused
+            | ConnectErrorKind::Missing
+            | ConnectErrorKind::Permission => settings.restart_grace,
+            ConnectErrorKind::Backlog => settings.queue.timeout.min(settings.connect_timeout),
+            ConnectErrorKind::SourcePorts | ConnectErrorKind::Descriptors => settings.queue.timeout,
+            ConnectErrorKind::TimedOut | ConnectErrorKind::Limit | ConnectErrorKind::Other => {
+                Duration::ZERO
+            }
+        }
+    }
+
+    /// One attempt at each target, beginning with `first`; the error is the last one's.
+    async fn try_targets(
+        &self,
+        dials: &mut [Option<Dial>],
+        first: usize,
+        started: Instant,
+    ) -> Result<(Stream, usize), ConnectError> {
+        let count = dials.len();
+        let mut tried = 0;
+        loop {
+            let index = (first + tried) % count;
+            let target = &self.settings.targets[index];
+            match self.try_target(&mut dials[index], target).await {
+                Ok(stream) => return Ok((stream, index)),
+                Err(Failed { fault, source }) => {
+                    tried += 1;
+                    if tried == count {
+                        return Err(ConnectError {
+                            kind: ConnectErrorKind::of(fault),
+                            target: target.clone(),
+                            waited: started.elapsed(),
+                            fault: Some(fault),
+                            source,
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    async fn try_target(&self, dial: &mut Option<Dial>, target: &Target) -> Result<Stream, Failed> {
+        let dial = match dial {
+            Some(dial) => dial,
+            None => dial.insert(Dial::new(target)?),
+        };
+        dial.attempt(self.settings.connect_timeout).await
+    }
+}
+
+fn retry_pause(kind: ConnectErrorKind) -> Duration {
+    match kind {
+        ConnectErrorKind::Backlog
+        | ConnectErrorKind::SourcePorts
+        | ConnectErrorKind::Descriptors => RETRY_CROWDED,
+        _ => RETRY_ABSENT,
+    }
+}

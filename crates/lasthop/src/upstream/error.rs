@@ -1,0 +1,141 @@
+//! Why there is no connection to an app, and whose fault that is.
+//!
+//! The kinds are the `result` labels of the contract's metric. Whether a kind is worth waiting for,
+//! and whether it is a shortage of our own, is decided here and nowhere else.
+
+use std::io;
+use std::time::Duration;
+
+use lasthop_kernel::connect::{ConnectFault, UnixTarget};
+use lasthop_kernel::explain;
+use lasthop_kernel::sysctl::{local_port_range, reserved_ports};
+use lasthop_ports::Capacity;
+
+use crate::config::Target;
+
+/// What kept us from a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectErrorKind {
+    /// Nobody listens at the target (ECONNREFUSED).
+    Refused,
+    /// The socket file is missing (ENOENT).
+    Missing,
+    /// We may not use the socket file (EACCES).
+    Permission,
+    /// The target did not answer within `connect_timeout`.
+    TimedOut,
+    /// No source port is left towards the target (EADDRNOTAVAIL).
+    SourcePorts,
+    /// The app's listen queue is full (EAGAIN on a Unix socket).
+    Backlog,
+    /// This process or host has no descriptor left (EMFILE, ENFILE).
+    Descriptors,
+    /// `max_connections` connections are in use.
+    Limit,
+    /// Anything else, such as an unreachable network.
+    Other,
+}
+
+impl ConnectErrorKind {
+    /// The value of the `result` label in metrics, and the `kind` field in logs.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Missing => "missing",
+            Self::Permission => "permission",
+            Self::TimedOut => "timeout",
+            Self::SourcePorts => "source_ports",
+            Self::Backlog => "backlog",
+            Self::Descriptors => "descriptors",
+            Self::Limit => "max_connections",
+            Self::Other => "other",
+        }
+    }
+
+    /// Sorts the error of a `connect(2)`.
+    pub(super) fn of(fault: ConnectFault) -> Self {
+        match fault {
+            ConnectFault::Refused => Self::Refused,
+            ConnectFault::Missing => Self::Missing,
+            ConnectFault::Permission => Self::Permission,
+            ConnectFault::SourcePorts => Self::SourcePorts,
+            ConnectFault::Backlog => Self::Backlog,
+            ConnectFault::Descriptors | ConnectFault::Memory => Self::Descriptors,
+            ConnectFault::TimedOut => Self::TimedOut,
+            ConnectFault::SourceAddress | ConnectFault::Unreachable | ConnectFault::Other => {
+                Self::Other
+            }
+        }
+    }
+}
+
+/// A request found no connection to its app.
+#[derive(Debug, thiserror::Error)]
+#[error("no connection to {target}")]
+pub struct ConnectError {
+    /// What kept us from it.
+    pub kind: ConnectErrorKind,
+    /// Where the last attempt went.
+    pub target: Target,
+    /// How long the request waited before it gave up.
+    pub waited: Duration,
+    /// What failed in the kernel; none where we made no call.
+    pub fault: Option<ConnectFault>,
+    /// The kernel's words, or ours where no call was made.
+    pub source: io::Error,
+}
+
+impl ConnectError {
+    /// One line on what happened, with the numbers there are. Visible ASCII but for a target's name.
+    pub fn details(&self) -> String {
+        let Self {
+            kind,
+            target,
+            waited,
+            source,
+            ..
+        } = self;
+        let what = match kind {
+            ConnectErrorKind::Refused => format!("connection refused by {target}"),
+            ConnectErrorKind::Missing => format!("the socket {target} does not exist"),
+            ConnectErrorKind::Permission => format!("no permission to connect to {target}"),
+            ConnectErrorKind::TimedOut => format!("no connection to {target} in time"),
+            ConnectErrorKind::SourcePorts => match (local_port_range(), reserved_ports()) {
+                (Ok(range), Ok(reserved)) => {
+                    let all = Capacity::new(range, &reserved, 1).total();
+                    format!("source ports: all {all} ({range}) in use towards {target}")
+                }
+                _ => format!("source ports: all in use towards {target}"),
+            },
+            ConnectErrorKind::Backlog => format!("backlog: the listen queue of {target} is full"),
+            ConnectErrorKind::Descriptors => format!("file descriptors: {}", source.kind()),
+            ConnectErrorKind::Limit => format!("max_connections: {source}"),
+            ConnectErrorKind::Other => format!("cannot connect to {target}: {}", source.kind()),
+        };
+        match waited.as_millis() {
+            0 => what,
+            waited => format!("{what}, waited {waited} ms"),
+        }
+    }
+
+    /// What to do about it, in words, as far as this host can tell. Looks at files and sysctls: for
+    /// the log, not for every request.
+    pub fn fix(&self) -> Option<String> {
+        let Some(fault) = self.fault else {
+            return (self.kind == ConnectErrorKind::Limit).then(|| {
+                "raise max_connections of this upstream if the application can take more, or \
+                 queue.size and queue.timeout"
+                    .to_owned()
+            });
+        };
+        match &self.target {
+            Target::Tcp(target) => Some(explain::tcp(*target, None, fault)),
+            Target::Unix(path) => UnixTarget::path(path)
+                .ok()
+                .map(|path| explain::unix(&path, fault)),
+            Target::Abstract(name) => UnixTarget::abstract_name(name)
+                .ok()
+                .map(|name| explain::unix(&name, fault)),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! An app and the connections to it: which target is next, which connection is reused, when a new
+//! one is made, who waits for one, and what it means when there is none.
+//!
+//! Every worker has an [`Upstream`] of its own per configured upstream, with its own idle
+//! connections; only [`Admission`] is shared. Nothing here knows HTTP: a request asks for a
+//! connection with [`Upstream::checkout`] and gives it back with [`Upstream::park`], or drops it.
+
+mod admission;
+mod checkout;
+mod connect;
+mod error;
+mod pool;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, oneshot};
+
+pub use admission::{Admission, Permit};
+pub use checkout::Need;
+pub use error::{ConnectError, ConnectErrorKind};
+use pool::Pool;
+
+use crate::config;
+use crate::transport::{Clock, Stream};
+
+/// An app's `Keep-Alive: timeout` is when it closes; we let go this much earlier, so that a request
+/// does not meet the close halfway. More than two ticks of the worker's clock.
+const KEEP_ALIVE_MARGIN: Duration = Duration::from_millis(250);
+
+/// One worker's view of one upstream.
+#[derive(Debug)]
+pub struct Upstream {
+    /// What the operator decided.
+    pub settings: config::Upstream,
+    admission: Arc<Admission>,
+    worker: usize,
+    clock: Clock,
+    /// The target of the next request, round robin. Counted per worker: no line shared for it.
+    turn: Cell<usize>,
+    pool: RefCell<Pool>,
+    /// Requests of this worker that wait for `max_connections`, to be handed a parked connection.
+    waiting: RefCell<VecDeque<oneshot::Sender<Connection>>>,
+    /// One permit: whoever holds it retries a target that cannot take connections now, the others
+    /// stand in line behind, first in first out.
+    line: Semaphore,
+    /// State of the generator behind the jitter of retries.
+    jitter: Cell<u64>,
+}
+
+/// A connection to the app, lent to one request at a time.
+#[derive(Debug)]
+pub struct Connection {
+    /// The stream itself.
+    pub stream: Stream,
+    /// Index into the upstream's targets.
+    pub target: usize,
+    /// Requests that have been answered on it.
+    pub answers: u32,
+    /// The right to exist, where connections are bounded; goes with the connection.
+    permit: Permit,
+}
+
+impl Connection {
+    /// The stream, and the right to it, which is to be kept as long as the stream is.
+    pub fn into_parts(self) -> (Stream, Permit) {
+        (self.stream, self.permit)
+    }
+}
+
+impl Upstream {
+    /// The view of worker number `worker`. `seed` starts the jitter.
+    pub fn new(
+        settings: config::Upstream,
+        admission: Arc<Admission>,
+        worker: usize,
+        clock: Clock,
+        seed: u64,
+    ) -> Self {
+        let pool = Pool::new(settings.targets.len(), settings.keepalive.idle);
+        Self {
+            pool: RefCell::new(pool),
+            settings,
+            admission,
+            worker,
+            clock,
+            turn: Cell::new(worker),
+            waiting: RefCell::new(VecDeque::new()),
+            line: Semaphore::new(1),
+            jitter: Cell::new(seed | 1),
+        }
+    }
+
+    /// Takes a connection back that is ready for another request. `app_timeout` is what the app
+    /// said in `Keep-Alive: timeout`.
+    pub fn park(&self, mut connection: Connection, app_timeout: Option<Duration>) {
+        connection.answers = connection.answers.saturating_add(1);
+        while let Some(waiter) = self.next_waiter() {
+            match waiter.send(connection) {
+                Ok(()) => return,
+                Err(back) => connection = back,
+            }
+        }
+        if self.admission.short_of_permits() > 0 {
+            // Another worker's request waits for the permit that goes with this connection.
+            return;
+        }
+        let mut timeout = self.settings.keepalive.timeout;
+        if let Some(app_timeout) = app_timeout {
+            timeout = timeout.min(app_timeout.saturating_sub(KEEP_ALIVE_MARGIN));
+        }
+        if timeout > Duration::ZERO {
+            let now = self.clock.now();
+            self.pool.borrow_mut().put(connection, now, now + timeout);
+        }
+    }
+
+    fn next_waiter(&self) -> Option<oneshot::Sender<Connection>> {
+        self.waiting.borrow_mut().pop_front()
+    }
+
+    /// Idle connections of this worker.
+    pub fn idle(&self) -> usize {
+        self.pool.borrow().len()
+    }
+
+    /// Closes idle connections that are past their time; returns whether any is left.
+    pub fn expire_idle(&self, now: Instant) -> bool {
+        let mut pool = self.pool.borrow_mut();
+        if pool.len() > 0 {
+            pool.expire(now);
+        }
+        pool.len() > 0
+    }
+
+    /// Watches the idle connections for as long as the worker lives: those on which the app closes
+    /// or says something leave at once, and one leaves when another worker asks for its permit.
+    pub async fn watch_idle(self: Rc<Self>) {
+        let disturbed = tokio::task::unconstrained(poll_fn(|cx| {
+            self.pool.borrow_mut().remove_disturbed(cx);
+            Poll::<()>::Pending
+        }));
+        let asked = async {
+            loop {
+                self.admission.asked_for_idle(self.worker).await;
+                for _ in 0..self.admission.short_of_permits() {
+                    if self.pool.borrow_mut().take_oldest().is_none() {
+                        break;
+                    }
+                }
+            }
+        };
+        tokio::join!(disturbed, asked);
+    }
+
+    /// The target whose turn it is, as an index.
+    fn next_target(&self) -> usize {
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        turn % self.settings.targets.len()
+    }
+
+    /// The target whose turn it was.
+    fn last_target(&self) -> usize {
+        self.turn.get().wrapping_sub(1) % self.settings.targets.len()
+    }
+
+    /// A duration between half of `around` and one and a half of it.
+    fn jittered(&self, around: Duration) -> Duration {
+        // xorshift64: spreading retries needs no better randomness.
+        let mut state = self.jitter.get();
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        self.jitter.set(state);
+        let thousandths = u32::try_from(state % 1000).unwrap_or(0);
+        around / 2 + around * thousandths / 1000
+    }
+}

@@ -1,0 +1,131 @@
+//! Connections to the app that wait for their next request, one worker's for one upstream.
+//!
+//! Last in, first out: the connection used most recently is the least likely to be closed by the
+//! app, and the rest can grow old and go. The pool never hands out a connection on which the app
+//! has closed or said something unasked; such bytes would be taken for the answer to a request
+//! they do not belong to.
+
+use std::collections::VecDeque;
+use std::task::{Context, Waker};
+use std::time::Instant;
+
+use super::Connection;
+use crate::transport::TICK;
+
+/// Idle connections, by target. Bounded over all targets.
+#[derive(Debug)]
+pub(super) struct Pool {
+    by_target: Vec<VecDeque<Idle>>,
+    total: usize,
+    idle_max: usize,
+    /// Wakes the task that removes connections on which something happened.
+    waker: Waker,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    since: Instant,
+    due: Instant,
+}
+
+impl Idle {
+    /// Whether the app is known to keep this connection: it has before, or has for a while by now.
+    /// One that closes after its answer without announcing it does so within microseconds.
+    fn has_proved_to_persist(&self, now: Instant) -> bool {
+        self.connection.answers > 1 || now.saturating_duration_since(self.since) > 2 * TICK
+    }
+}
+
+impl Pool {
+    pub(super) fn new(targets: usize, idle_max: usize) -> Self {
+        Self {
+            by_target: (0..targets).map(|_| VecDeque::new()).collect(),
+            total: 0,
+            idle_max,
+            waker: Waker::noop().clone(),
+        }
+    }
+
+    /// Puts a connection in at `now` until `due`. Where the pool is full the oldest one of the same target
+    /// makes room, or else the new one is closed.
+    pub(super) fn put(&mut self, connection: Connection, now: Instant, due: Instant) {
+        let idle = &mut self.by_target[connection.target];
+        if self.total >= self.idle_max {
+            if idle.pop_front().is_none() {
+                return;
+            }
+            self.total -= 1;
+        }
+        let mut cx = Context::from_waker(&self.waker);
+        if connection.stream.poll_disturbed(&mut cx).is_ready() {
+            return;
+        }
+        idle.push_back(Idle {
+            connection,
+            since: now,
+            due,
+        });
+        self.total += 1;
+    }
+
+    /// The connection to `target` used last that is still good; with `proved` only one that the app
+    /// is known to keep.
+    pub(super) fn take(&mut self, target: usize, now: Instant, proved: bool) -> Option<Connection> {
+        let idle = &mut self.by_target[target];
+        loop {
+            let last = match proved {
+                false => idle.len().checked_sub(1)?,
+                true => idle
+                    .iter()
+                    .rposition(|idle| idle.has_proved_to_persist(now))?,
+            };
+            let Idle {
+                connection, due, ..
+            } = idle.remove(last)?;
+            self.total -= 1;
+            let mut cx = Context::from_waker(Waker::noop());
+            if due > now && connection.stream.poll_disturbed(&mut cx).is_pending() {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// The oldest connection to any target, for whoever needs its place.
+    pub(super) fn take_oldest(&mut self) -> Option<Connection> {
+        let oldest = self
+            .by_target
+            .iter_mut()
+            .filter(|idle| !idle.is_empty())
+            .min_by_key(|idle| idle.front().map(|idle| idle.due))?;
+        let idle = oldest.pop_front()?;
+        self.total -= 1;
+        Some(idle.connection)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.total
+    }
+
+    /// Closes what is past its time.
+    pub(super) fn expire(&mut self, now: Instant) {
+        self.retain(|idle| idle.due > now);
+    }
+
+    /// Closes every connection on which the app has closed or said something, and has the others
+    /// wake `cx` when that happens. Call outside tokio's cooperative budget: cut short, it would
+    /// look at the same first ones again and again.
+    pub(super) fn remove_disturbed(&mut self, cx: &mut Context<'_>) {
+        if !self.waker.will_wake(cx.waker()) {
+            self.waker = cx.waker().clone();
+        }
+        self.retain(|idle| idle.connection.stream.poll_disturbed(cx).is_pending());
+    }
+
+    fn retain(&mut self, mut keep: impl FnMut(&Idle) -> bool) {
+        for idle in &mut self.by_target {
+            idle.retain(&mut keep);
+        }
+        self.total = self.by_target.iter().map(VecDeque::len).sum();
+    }
+}
