@@ -1,0 +1,58 @@
+//! Which core does what: the proxy has one to itself, app and load share another.
+//!
+//! A child inherits the affinity of the thread that starts it (sched_setaffinity(2)), so the harness moves itself,
+//! starts the child, and moves back; that covers all threads and processes that the child makes.
+
+use lasthop_kernel::process;
+
+use crate::error::BenchError;
+
+/// The proxy's core.
+const PROXY_CORE: usize = 0;
+/// The core of the app, the load and the harness.
+const LOAD_CORE: usize = 1;
+
+/// The division of the cores, made for this thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cores {
+    pinned: bool,
+}
+
+impl Cores {
+    /// Moves this thread to the load's core; on a host with one core everything stays where it is.
+    pub(crate) fn divide() -> Result<Self, BenchError> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = Self {
+            pinned: cores > LOAD_CORE,
+        };
+        cores.move_to(LOAD_CORE)?;
+        Ok(cores)
+    }
+
+    /// Runs `start` on the proxy's core, so that what it starts stays there.
+    pub(crate) fn on_the_proxys<T>(
+        self,
+        start: impl FnOnce() -> Result<T, BenchError>,
+    ) -> Result<T, BenchError> {
+        self.move_to(PROXY_CORE)?;
+        let started = start();
+        self.move_to(LOAD_CORE)?;
+        started
+    }
+
+    /// In words, for the tables.
+    pub(crate) fn description(self) -> String {
+        if self.pinned {
+            format!("the proxy on core {PROXY_CORE}, app and load on core {LOAD_CORE}")
+        } else {
+            "one core for all".to_owned()
+        }
+    }
+
+    fn move_to(self, core: usize) -> Result<(), BenchError> {
+        if self.pinned {
+            process::pin(None, core)?;
+        }
+        Ok(())
+    }
+}

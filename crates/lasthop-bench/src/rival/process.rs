@@ -1,0 +1,143 @@
+//! A rival's process as a guard: started on a free port, awaited until it accepts, ended on drop.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lasthop_kernel::process::{self, Signal};
+
+use crate::error::BenchError;
+
+/// Attempts with another port each, in case somebody takes the free one first.
+const START_ATTEMPTS_MAX: u32 = 3;
+/// How long it may take until it accepts, and to end once told to.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Between two looks at a process that starts or ends.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+/// Lines of its standard error that an error shows.
+const COMPLAINT_LINES_MAX: usize = 10;
+
+/// What starts a server: its address and the command.
+pub(super) type Start = (SocketAddr, Command);
+
+/// A running server; dropping it stops it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts what `prepare` makes, each time with another address, until it accepts connections. Its standard error
+    /// goes to a file in `directory`.
+    pub(super) fn start_on_a_free_port(
+        name: &'static str,
+        directory: &Path,
+        mut prepare: impl FnMut() -> Result<Start, BenchError>,
+    ) -> Result<Self, BenchError> {
+        let complaints = directory.join(format!("{name}.stderr"));
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match Self::start(name, prepare()?, &complaints) {
+                Err(BenchError::Rival { .. }) if attempts < START_ATTEMPTS_MAX => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn start(name: &'static str, start: Start, complaints: &PathBuf) -> Result<Self, BenchError> {
+        let (address, mut command) = start;
+        let stderr = File::create(complaints)
+            .map_err(BenchError::host(format!("write {}", complaints.display())))?;
+        // The guard ends it; this is for a harness that is killed and drops no guard.
+        let child = process::die_with_parent(command.stderr(stderr))
+            .spawn()
+            .map_err(BenchError::host(format!("start {name}")))?;
+        let mut server = Self { child, address };
+        let failed = |what| BenchError::Rival {
+            name,
+            what,
+            complaints: last_lines(complaints),
+        };
+        let deadline = Instant::now() + DEADLINE;
+        // It announces nothing, so the only way to know is to try.
+        while TcpStream::connect(address).is_err() {
+            if server.has_ended() {
+                return Err(failed("ended before it served"));
+            }
+            if Instant::now() > deadline {
+                return Err(failed("does not accept connections"));
+            }
+            thread::sleep(LOOK_INTERVAL);
+        }
+        // The address may have been taken by somebody else, who answered in its place.
+        if server.has_ended() {
+            return Err(failed("ended before it served"));
+        }
+        Ok(server)
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Asked first: nginx' worker lives on when its master is killed, and ends when its master is told to.
+        // The error would be that it has ended already, as below.
+        let _ = process::signal(self.child.id(), Signal::Terminate);
+        let deadline = Instant::now() + DEADLINE;
+        while !self.has_ended() && Instant::now() < deadline {
+            thread::sleep(LOOK_INTERVAL);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The end of a file, each line on a line of its own, indented; empty if there is nothing.
+fn last_lines(path: &Path) -> String {
+    // The file is there to explain another failure; without it that failure is still reported.
+    let text = fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    let first = lines.len().saturating_sub(COMPLAINT_LINES_MAX);
+    lines[first..]
+        .iter()
+        .map(|line| format!("\n    {line}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lasthop::demo::scratch::Scratch;
+
+    #[test]
+    fn a_server_that_ends_at_once_is_an_error_with_its_words() {
+        let scratch = Scratch::new().unwrap();
+        let error = Server::start_on_a_free_port("broken", scratch.path(), || {
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", "echo unknown directive >&2; exit 1"]);
+            Ok((super::super::free_address()?, command))
+        })
+        .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "broken ended before it served\n    unknown directive"
+        );
+    }
+}
