@@ -16,6 +16,9 @@ const SLICES_MAX: usize = 16;
 /// A read smaller than this is not worth the rest of a buffer: a fresh one is borrowed instead.
 const SPARE_MIN: usize = 4 * 1024;
 
+/// Up to here, copying bytes behind a head is cheaper than a second slice for `writev(2)`.
+const COPIED_BYTES_MAX: usize = 2 * 1024;
+
 /// A first-in first-out queue of bytes for one stream.
 #[derive(Debug)]
 pub struct Outbox {
@@ -80,8 +83,18 @@ impl Outbox {
         }
     }
 
-    /// Puts a filled buffer at the end of the queue without copying it.
+    /// Puts a filled buffer at the end of the queue: as it is, or copied behind what is there already
+    /// if it is small.
     pub fn push_buffer(&mut self, buffer: Buffer) {
+        if buffer.len() <= COPIED_BYTES_MAX
+            && self
+                .buffers
+                .back()
+                .is_some_and(|tail| tail.spare() >= buffer.len())
+        {
+            self.push(buffer.filled());
+            return;
+        }
         self.unsent += buffer.len();
         self.buffers.push_back(buffer);
     }

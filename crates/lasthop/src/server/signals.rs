@@ -1,13 +1,19 @@
-//! The signals that end a server: SIGTERM and SIGINT, both a drain, the second one at once.
+//! The signals that reach a server: SIGTERM and SIGINT drain it, the second one ends it at once.
+//!
+//! SIGHUP, SIGUSR1 and SIGUSR2 have a meaning in the contract and none in this version. They are
+//! caught and said to be so: their default action is to kill, and a habit of the fingers must not.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Both signals, listened to from its making on.
+/// All of them, listened to from its making on.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+    user_1: Signal,
+    user_2: Signal,
 }
 
 impl Signals {
@@ -15,14 +21,27 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            user_1: signal(SignalKind::user_defined1())?,
+            user_2: signal(SignalKind::user_defined2())?,
         })
     }
 
-    /// Waits for either; returns its name.
+    /// Waits for a signal that ends the server; returns its name.
     pub(super) async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+        loop {
+            let (signal, planned) = tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => ("SIGHUP", "reload"),
+                _ = self.user_1.recv() => ("SIGUSR1", "reopening log files"),
+                _ = self.user_2.recv() => ("SIGUSR2", "upgrade"),
+            };
+            tracing::warn!(
+                signal,
+                planned,
+                "signal ignored: planned, but not in this version"
+            );
         }
     }
 }

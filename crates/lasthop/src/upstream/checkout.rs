@@ -100,7 +100,12 @@ impl Upstream {
         };
         let (sender, handed_over) = oneshot::channel();
         if !need.fresh {
-            self.waiting.borrow_mut().push_back(sender);
+            let mut waiting = self.waiting.borrow_mut();
+            // Those who gave up; all wait equally long, so they are at the front.
+            while waiting.front().is_some_and(oneshot::Sender::is_closed) {
+                waiting.pop_front();
+            }
+            waiting.push_back(sender);
         }
         tokio::select! {
             biased;
