@@ -1,0 +1,31 @@
+//! The tests of the binary from outside: a real `lasthop` process between real sockets.
+//!
+//! One test binary for all of them: they spend their time waiting, so they run side by side, and they are linked once.
+//! Each file is a theme and each test name is a sentence, a promise of `docs/` or of an RFC. What the tests share is in
+//! [`support`]: the process under test, a strict client, and apps that misbehave on purpose. Nothing here looks inside
+//! the proxy; unit tests beside the code do that.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a failed expectation is how a test reports"
+)]
+
+mod support;
+
+mod answers_refused;
+mod bodies;
+mod cli;
+mod connect_errors;
+mod forwarding;
+mod lifecycle;
+mod real_apps;
+mod requests_refused;
+mod restart;
+mod reuse;
+mod routes;
+mod shortages;
+mod streaming;
+mod timeouts;
+mod upgrade;

@@ -1,0 +1,330 @@
+//! The pool of connections to the app: which one is taken, which one leaves, and what may be sent twice.
+
+use std::sync::mpsc::{Receiver, channel};
+
+use crate::support::misbehave::{app_that_answers, app_that_closes_after_each_answer};
+use crate::support::{App, Gate, Lasthop, PATIENCE, Place, Setup};
+
+/// A POST with three bytes.
+const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+
+/// An app that answers with the number of the connection; `/a` and `/b` wait for their gate.
+fn numbered(a: &Gate, b: &Gate) -> App {
+    let (a, b) = (a.clone(), b.clone());
+    App::scripted(move |mut conn| {
+        while let Some(request) = conn.request() {
+            match request.head.target() {
+                "/a" => a.wait(),
+                "/b" => b.wait(),
+                _ => {}
+            }
+            conn.answer(conn.number.to_string());
+        }
+    })
+}
+
+#[test]
+fn many_clients_share_one_connection_to_the_app() {
+    for place in [Place::Tcp, Place::Unix] {
+        let app = app_that_answers(place);
+        let proxy = Lasthop::before(&app);
+        for _ in 0..20 {
+            assert_eq!(proxy.get("/").status(), 200);
+        }
+        assert_eq!(app.accepted(), 1);
+    }
+}
+
+#[test]
+fn the_connection_that_came_back_last_is_taken_first() {
+    let (a, b) = (Gate::closed(), Gate::closed());
+    let app = numbered(&a, &b);
+    let proxy = Lasthop::before(&app);
+    let (mut first, mut second) = (proxy.client(), proxy.client());
+    first.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    app.wait_for_accepted(1);
+    second.send("GET /b HTTP/1.1\r\nHost: a\r\n\r\n");
+    app.wait_for_accepted(2);
+    b.open();
+    assert_eq!(second.answer().text(), "1");
+    a.open();
+    assert_eq!(first.answer().text(), "0");
+    for _ in 0..3 {
+        assert_eq!(proxy.get("/").text(), "0");
+    }
+}
+
+#[test]
+fn no_more_idle_connections_are_kept_than_allowed() {
+    let (a, b) = (Gate::closed(), Gate::closed());
+    let (tell, told) = channel();
+    let (at_a, at_b) = (a.clone(), b.clone());
+    let app = App::scripted(move |mut conn| {
+        while let Some(request) = conn.request() {
+            match request.head.target() {
+                "/a" => at_a.wait(),
+                _ => at_b.wait(),
+            }
+            conn.answer("ok");
+        }
+        // The test may be over.
+        let _ = tell.send(conn.number);
+    });
+    let proxy = Setup::to(&[&app.target()])
+        .upstream("keepalive = { idle = 1, timeout = \"60s\" }")
+        .start();
+    let (mut first, mut second) = (proxy.client(), proxy.client());
+    first.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    app.wait_for_accepted(1);
+    second.send("GET /b HTTP/1.1\r\nHost: a\r\n\r\n");
+    app.wait_for_accepted(2);
+    a.open();
+    assert_eq!(first.answer().status(), 200);
+    b.open();
+    assert_eq!(second.answer().status(), 200);
+    // Either of the two may go; one must.
+    told.recv_timeout(PATIENCE)
+        .expect("one of two idle connections is closed");
+}
+
+#[test]
+fn an_idle_connection_is_closed_in_time() {
+    for (keepalive, field) in [
+        ("{ idle = 4, timeout = \"100ms\" }", ""),
+        (
+            "{ idle = 4, timeout = \"60s\" }",
+            "Keep-Alive: timeout=1\r\n",
+        ),
+    ] {
+        let closed = Gate::closed();
+        let gate = closed.clone();
+        let app = App::scripted(move |mut conn| {
+            while conn.request().is_some() {
+                conn.send(format!(
+                    "HTTP/1.1 200 OK\r\n{field}Content-Length: 0\r\n\r\n"
+                ));
+            }
+            gate.open();
+        });
+        let proxy = Setup::to(&[&app.target()])
+            .upstream(&format!("keepalive = {keepalive}"))
+            .start();
+        assert_eq!(proxy.get("/").status(), 200);
+        closed.wait();
+    }
+}
+
+#[test]
+fn without_keepalive_each_request_has_its_own_connection() {
+    let app = app_that_answers(Place::Tcp);
+    let proxy = Setup::to(&[&app.target()])
+        .upstream("keepalive = { idle = 0, timeout = \"1s\" }")
+        .start();
+    let mut client = proxy.client();
+    for n in 1..=5 {
+        assert_eq!(client.request("/").status(), 200);
+        assert_eq!(app.accepted(), n);
+    }
+}
+
+#[test]
+fn an_app_that_closes_after_each_answer_serves_everyone() {
+    for place in [Place::Tcp, Place::Unix] {
+        let app = app_that_closes_after_each_answer(place);
+        let proxy = Lasthop::before(&app);
+        let mut client = proxy.client();
+        for n in 0..200 {
+            let answer = if n % 2 == 0 {
+                client.request("/")
+            } else {
+                client.exchange(POST)
+            };
+            assert_eq!(
+                answer.status(),
+                200,
+                "{place:?}, request {n}: {}",
+                answer.text()
+            );
+        }
+    }
+}
+
+#[test]
+fn connection_close_of_the_app_is_believed() {
+    let app = App::scripted(|mut conn| {
+        while conn.request().is_some() {
+            conn.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let proxy = Lasthop::before(&app);
+    for n in 1..=3 {
+        assert_eq!(proxy.get("/").status(), 200);
+        assert_eq!(app.accepted(), n);
+    }
+}
+
+#[test]
+fn an_idle_connection_that_the_app_closes_leaves_the_pool_at_once() {
+    let (tell, told) = channel();
+    let app = App::scripted(move |mut conn| {
+        // Kept at first, so that the proxy has reason to rely on it.
+        for _ in 0..2 {
+            if conn.request().is_some() {
+                conn.answer("ok");
+            }
+        }
+        drop(conn);
+        // The test may be over.
+        let _ = tell.send(());
+    });
+    let proxy = Lasthop::before(&app);
+    for _ in 0..20 {
+        assert_eq!(proxy.get("/").status(), 200);
+        assert_eq!(proxy.get("/").status(), 200);
+        told.recv_timeout(PATIENCE).expect("closed");
+        let before = app.accepted();
+        // A POST: were it sent on the dead connection, it could not be sent again.
+        assert_eq!(proxy.client().exchange(POST).status(), 200);
+        assert_eq!(app.accepted(), before + 1);
+        // The second request on that one, which closes it.
+        assert_eq!(proxy.get("/").status(), 200);
+        told.recv_timeout(PATIENCE).expect("closed");
+    }
+}
+
+#[test]
+fn an_idle_connection_on_which_the_app_speaks_leaves_the_pool_at_once() {
+    let (tell, told) = channel();
+    let app = App::scripted(move |mut conn| {
+        for _ in 0..2 {
+            if conn.request().is_some() {
+                conn.answer("ok");
+            }
+        }
+        // As some servers do before they close; it must not become the answer to the next request.
+        conn.send("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n");
+        // The test may be over.
+        let _ = tell.send(());
+        conn.until_closed();
+    });
+    let proxy = Lasthop::before(&app);
+    for n in 0..20 {
+        let mut client = proxy.client();
+        let answer = if n % 2 == 0 {
+            client.request("/")
+        } else {
+            client.exchange(POST)
+        };
+        assert_eq!(answer.text(), "ok", "{:?}", answer.head);
+        assert_eq!(proxy.get("/").text(), "ok");
+        told.recv_timeout(PATIENCE).expect("spoken");
+    }
+    assert_eq!(app.accepted(), 20);
+}
+
+/// An app whose first connection answers `kept` requests, reads the next one and dies; the others do as `fresh` says.
+/// The test is told of each request that comes whole.
+fn dies_on_reuse(kept: usize, fresh: &'static str, reset: bool) -> (App, Receiver<String>) {
+    let (tell, told) = channel();
+    let app = App::scripted(move |mut conn| {
+        let mut served = 0;
+        while let Some(request) = conn.request() {
+            // The test may be over.
+            let _ = tell.send(format!("{} on {}", request.head.method(), conn.number));
+            if conn.number == 0 && served == kept {
+                if reset {
+                    conn.reset();
+                }
+                return;
+            }
+            if conn.number > 0 && fresh == "dies" {
+                return;
+            }
+            served += 1;
+            conn.answer(request.body);
+        }
+    });
+    (app, told)
+}
+
+#[test]
+fn a_get_on_a_reused_connection_that_dies_is_sent_once_more() {
+    for reset in [false, true] {
+        let (app, told) = dies_on_reuse(1, "answers", reset);
+        let proxy = Lasthop::before(&app);
+        assert_eq!(proxy.get("/").status(), 200);
+        assert_eq!(proxy.get("/").status(), 200);
+        let seen: Vec<_> = told.try_iter().collect();
+        assert_eq!(seen, ["GET on 0", "GET on 0", "GET on 1"]);
+    }
+}
+
+#[test]
+fn a_put_on_a_reused_connection_that_dies_is_sent_once_more_whole_or_not_at_all() {
+    let (app, told) = dies_on_reuse(1, "answers", false);
+    let proxy = Lasthop::before(&app);
+    assert_eq!(proxy.get("/").status(), 200);
+    let answer = proxy
+        .client()
+        .exchange("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+    let seen: Vec<_> = told.try_iter().collect();
+    match answer.status() {
+        200 => assert_eq!(answer.text(), "abc"),
+        status => {
+            assert_eq!(status, 502);
+            assert_eq!(seen, ["GET on 0", "PUT on 0"]);
+        }
+    }
+}
+
+#[test]
+fn a_post_whose_bytes_have_gone_out_is_never_sent_again() {
+    for reset in [false, true] {
+        // Kept twice, so that the proxy has reason to rely on it.
+        let (app, told) = dies_on_reuse(2, "answers", reset);
+        let proxy = Lasthop::before(&app);
+        assert_eq!(proxy.get("/").status(), 200);
+        assert_eq!(proxy.get("/").status(), 200);
+        let answer = proxy.client().exchange(POST);
+        let seen: Vec<_> = told.try_iter().collect();
+        assert_eq!(seen, ["GET on 0", "GET on 0", "POST on 0"]);
+        assert_eq!(answer.status(), 502);
+        assert_eq!(answer.error(), "http_response_incomplete");
+    }
+}
+
+#[test]
+fn a_get_is_sent_again_once_and_not_twice() {
+    let (app, told) = dies_on_reuse(1, "dies", false);
+    let proxy = Lasthop::before(&app);
+    assert_eq!(proxy.get("/").status(), 200);
+    assert_eq!(proxy.get("/").status(), 502);
+    let seen: Vec<_> = told.try_iter().collect();
+    assert_eq!(seen, ["GET on 0", "GET on 0", "GET on 1"]);
+}
+
+#[test]
+fn with_no_retries_nothing_is_sent_again() {
+    let (app, told) = dies_on_reuse(1, "answers", false);
+    let proxy = Setup::to(&[&app.target()]).upstream("retries = 0").start();
+    assert_eq!(proxy.get("/").status(), 200);
+    assert_eq!(proxy.get("/").status(), 502);
+    let seen: Vec<_> = told.try_iter().collect();
+    assert_eq!(seen, ["GET on 0", "GET on 0"]);
+}
+
+#[test]
+fn a_reused_connection_that_dies_inside_its_answer_is_not_tried_again() {
+    let app = App::scripted(|mut conn| {
+        if conn.request().is_some() {
+            conn.answer("ok");
+        }
+        if conn.request().is_some() {
+            conn.send("HTTP/1.1 200");
+        }
+    });
+    let proxy = Lasthop::before(&app);
+    assert_eq!(proxy.get("/").status(), 200);
+    assert_eq!(proxy.get("/").status(), 502);
+    assert_eq!(app.accepted(), 1);
+}
