@@ -2,14 +2,17 @@
 
 use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
+use tokio::task::spawn_local;
+
 use super::client::{Client, Peer, Woken};
 use super::forward::{After, Joined, forward};
 use super::site::ListenerSite;
-use crate::relay::{TunnelEnd, tunnel};
+use crate::relay::{Direction, TunnelEnd, tunnel};
 use crate::transport::Stream;
 
 /// How long a lingering close waits for a client to say something more, and how long in all. A third
@@ -21,7 +24,14 @@ const LINGER_MAX: Duration = Duration::from_secs(10);
 /// Serves one client until its connection ends. `ip` is none for a client on a Unix socket.
 ///
 /// Never fails: what goes wrong is answered, logged and ends the connection.
-pub async fn serve(stream: Stream, ip: Option<IpAddr>, listener: Rc<ListenerSite>) {
+///
+/// Not an `async fn`, and the rarer ends are boxed or a task of their own: an idle connection is this
+/// future and little else, and arguments of an `async fn` are kept twice.
+pub fn serve(
+    stream: Stream,
+    ip: Option<IpAddr>,
+    listener: Rc<ListenerSite>,
+) -> impl Future<Output = ()> {
     let mut client = Client {
         peer: peer(ip, &listener),
         watch: listener.site.connections.enter(),
@@ -29,22 +39,24 @@ pub async fn serve(stream: Stream, ip: Option<IpAddr>, listener: Rc<ListenerSite
         input: None,
         half_closed: false,
     };
-    let mut timeout = listener.settings.header_timeout;
-    let after = loop {
-        if client.idle(timeout).await == Woken::Leave {
-            break After::Close;
+    async move {
+        let mut timeout = listener.settings.header_timeout;
+        let after = loop {
+            if client.idle(timeout).await == Woken::Leave {
+                break After::Close;
+            }
+            // On the heap for as long as it takes: an idle connection carries no request's state.
+            match Box::pin(forward(&mut client, &listener)).await {
+                After::Next => timeout = listener.settings.idle_timeout,
+                after => break after,
+            }
+        };
+        match after {
+            After::Next | After::Close => {}
+            After::Reset => client.stream.reset_on_close(),
+            After::Linger => Box::pin(linger(&mut client, &listener)).await,
+            After::Tunnel(joined) => join(client, &listener, *joined),
         }
-        // On the heap for as long as it takes: an idle connection carries no request's state.
-        match Box::pin(forward(&mut client, &listener)).await {
-            After::Next => timeout = listener.settings.idle_timeout,
-            after => break after,
-        }
-    };
-    match after {
-        After::Next | After::Close => {}
-        After::Reset => client.stream.reset_on_close(),
-        After::Linger => linger(client, &listener).await,
-        After::Tunnel(joined) => join(client, &listener, *joined).await,
     }
 }
 
@@ -63,7 +75,7 @@ fn peer(ip: Option<IpAddr>, listener: &ListenerSite) -> Peer {
 
 /// Ends our direction and reads on for a while: closing a socket that is still being sent to resets
 /// it, and a reset takes the answer away before the client has read it.
-async fn linger(mut client: Client, listener: &ListenerSite) {
+async fn linger(client: &mut Client, listener: &ListenerSite) {
     if client.stream.shutdown_write().is_err() {
         return;
     }
@@ -86,8 +98,8 @@ async fn linger(mut client: Client, listener: &ListenerSite) {
     .await;
 }
 
-/// Joins client and app into a tunnel.
-async fn join(client: Client, listener: &ListenerSite, joined: Joined) {
+/// Joins client and app into a tunnel, which is a task of its own from here on.
+fn join(client: Client, listener: &ListenerSite, joined: Joined) {
     let Client {
         stream,
         input,
@@ -99,16 +111,19 @@ async fn join(client: Client, listener: &ListenerSite, joined: Joined) {
         from_app,
         timeout,
     } = joined;
-    let first = (
-        input.map_or_else(Vec::new, |buffer| buffer.filled().to_vec()),
-        from_app.map_or_else(Vec::new, |buffer| buffer.filled().to_vec()),
-    );
-    // The permit is held for as long as the tunnel is.
-    let (app, _permit) = app.into_parts();
-    let pool = listener.site.buffers.clone();
-    match tunnel(stream, app, first, pool, watch, timeout).await {
-        TunnelEnd::Closed => tracing::debug!("tunnel closed"),
-        TunnelEnd::Silent => tracing::debug!(?timeout, "tunnel silent for too long"),
-        TunnelEnd::Broken(error) => tracing::debug!(%error, "tunnel broken"),
-    }
+    let (app, permit) = app.into_parts();
+    let pool = &listener.site.buffers;
+    let up = Direction::new(pool, input);
+    let down = Direction::new(pool, from_app);
+    let mut tunnel = tunnel((stream, up), (app, down), watch, timeout);
+    spawn_local(poll_fn(move |cx| {
+        // Held for as long as the tunnel is.
+        let _permit = &permit;
+        match ready!(Pin::new(&mut tunnel).poll(cx)) {
+            TunnelEnd::Closed => tracing::debug!("tunnel closed"),
+            TunnelEnd::Silent => tracing::debug!(?timeout, "tunnel silent for too long"),
+            TunnelEnd::Broken(error) => tracing::debug!(%error, "tunnel broken"),
+        }
+        Poll::Ready(())
+    }));
 }

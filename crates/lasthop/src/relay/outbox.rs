@@ -179,6 +179,13 @@ impl Outbox {
         }
     }
 
+    /// Gives back the memory of an empty queue, for whoever keeps one for hours.
+    pub fn shrink(&mut self) {
+        if self.buffers.is_empty() {
+            self.buffers = VecDeque::new();
+        }
+    }
+
     /// Starts over: everything retained is to be sent again.
     pub fn rewind(&mut self) {
         debug_assert!(self.retained, "only a retaining outbox can start over");

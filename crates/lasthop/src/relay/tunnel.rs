@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::Outbox;
-use crate::transport::{BUFFER_BYTES, BufferPool, Stream, Watch};
+use crate::transport::{BUFFER_BYTES, Buffer, BufferPool, Stream, Watch};
 
 /// Bytes that may wait for one side of a tunnel that reads slowly.
 const WAITING_BYTES_MAX: usize = BUFFER_BYTES;
@@ -30,17 +30,21 @@ pub enum TunnelEnd {
     Broken(io::Error),
 }
 
-/// One direction of a tunnel.
-struct Direction {
+/// One direction of a tunnel: what one side has sent and the other has not yet taken.
+#[derive(Debug)]
+pub struct Direction {
     waiting: Outbox,
     source_ended: bool,
     end_passed_on: bool,
 }
 
 impl Direction {
-    fn new(pool: &BufferPool, first: &[u8]) -> Self {
+    /// A direction in which `first`, if anything, has been read already.
+    pub fn new(pool: &BufferPool, first: Option<Buffer>) -> Self {
         let mut waiting = Outbox::new(pool);
-        waiting.push(first);
+        if let Some(first) = first {
+            waiting.push_buffer(first);
+        }
         Self {
             waiting,
             source_ended: false,
@@ -73,7 +77,13 @@ impl Direction {
             if self.waiting.unsent() >= WAITING_BYTES_MAX {
                 return Poll::Pending;
             }
-            let count = ready!(self.waiting.poll_fill_from(cx, from, WAITING_BYTES_MAX))?;
+            let count = match self.waiting.poll_fill_from(cx, from, WAITING_BYTES_MAX)? {
+                Poll::Ready(count) => count,
+                Poll::Pending => {
+                    self.waiting.shrink();
+                    return Poll::Pending;
+                }
+            };
             *moved = true;
             self.source_ended = count == 0;
         }
@@ -82,33 +92,33 @@ impl Direction {
     }
 }
 
-/// Carries bytes between `client` and `app` until both have ended, one fails, or neither sends
-/// anything for `timeout`. `from_client` and `from_app` are bytes already read.
-pub async fn tunnel(
-    mut client: Stream,
-    mut app: Stream,
-    (from_client, from_app): (Vec<u8>, Vec<u8>),
-    pool: BufferPool,
+/// Carries bytes between two streams until both have ended, one fails, or neither sends anything for
+/// `timeout`. Each stream comes with the direction that leads away from it.
+///
+/// Not an `async fn`: a held tunnel is this future, and arguments of an `async fn` are kept twice.
+pub fn tunnel(
+    (mut client, mut up): (Stream, Direction),
+    (mut app, mut down): (Stream, Direction),
     watch: Watch,
     timeout: Duration,
-) -> TunnelEnd {
-    let mut up = Direction::new(&pool, &from_client);
-    let mut down = Direction::new(&pool, &from_app);
-    drop((from_client, from_app));
+) -> impl Future<Output = TunnelEnd> + Unpin {
     watch.due_in(timeout);
-    poll_fn(|cx| {
+    poll_fn(move |cx| {
         let mut moved = false;
-        let up = up.poll_move(cx, &mut client, &mut app, &mut moved)?;
-        let down = down.poll_move(cx, &mut app, &mut client, &mut moved)?;
-        if up.is_ready() && down.is_ready() {
-            return Poll::Ready(Ok(TunnelEnd::Closed));
+        let up = match up.poll_move(cx, &mut client, &mut app, &mut moved) {
+            Poll::Ready(Err(error)) => return Poll::Ready(TunnelEnd::Broken(error)),
+            other => other.is_ready(),
+        };
+        let down = match down.poll_move(cx, &mut app, &mut client, &mut moved) {
+            Poll::Ready(Err(error)) => return Poll::Ready(TunnelEnd::Broken(error)),
+            other => other.is_ready(),
+        };
+        if up && down {
+            return Poll::Ready(TunnelEnd::Closed);
         }
         if moved {
             watch.due_in(timeout);
         }
-        ready!(watch.poll_deadline(cx));
-        Poll::Ready(Ok(TunnelEnd::Silent))
+        watch.poll_deadline(cx).map(|()| TunnelEnd::Silent)
     })
-    .await
-    .unwrap_or_else(TunnelEnd::Broken)
 }

@@ -66,13 +66,55 @@ impl Upstream {
                 Admitted::Idle(connection) => return Ok(connection),
             },
         };
-        let (stream, target) = self.connect(target, started).await?;
-        Ok(Connection {
-            stream,
-            target,
-            answers: 0,
-            permit,
-        })
+        let (mut attempts, obstacle) = match self.connect_at_once(target, started).await {
+            Ok((stream, target)) => {
+                return Ok(Connection {
+                    stream,
+                    target,
+                    answers: 0,
+                    permit,
+                });
+            }
+            Err(failed) => failed,
+        };
+        let patience = match &obstacle {
+            Some(error) => self.patience_with(error.kind),
+            None => self.longest_patience(),
+        };
+        if let Some(error) = obstacle
+            && patience.is_zero()
+        {
+            return Err(error);
+        }
+        // Another request of this worker may be done with its connection before a new one is to be
+        // had.
+        tokio::select! {
+            biased;
+            connection = self.handed_over(need) => Ok(connection),
+            connected = self.connect_patiently(&mut attempts, target, started, patience) => {
+                let (stream, target) = connected?;
+                Ok(Connection { stream, target, answers: 0, permit })
+            }
+        }
+    }
+
+    /// Waits for a connection that another request of this worker is done with.
+    async fn handed_over(&self, need: Need) -> Connection {
+        if !need.fresh {
+            let (sender, handed_over) = oneshot::channel();
+            {
+                let mut waiting = self.waiting.borrow_mut();
+                // Those who gave up. The longest patience bounds how long one stays.
+                while waiting.front().is_some_and(oneshot::Sender::is_closed) {
+                    waiting.pop_front();
+                }
+                waiting.push_back(sender);
+            }
+            if let Ok(connection) = handed_over.await {
+                return connection;
+            }
+        }
+        std::future::pending().await
     }
 
     async fn wait_for_admission(
@@ -98,18 +140,9 @@ impl Upstream {
                 "all {limit} connections in use, {size} requests queued"
             )));
         };
-        let (sender, handed_over) = oneshot::channel();
-        if !need.fresh {
-            let mut waiting = self.waiting.borrow_mut();
-            // Those who gave up; all wait equally long, so they are at the front.
-            while waiting.front().is_some_and(oneshot::Sender::is_closed) {
-                waiting.pop_front();
-            }
-            waiting.push_back(sender);
-        }
         tokio::select! {
             biased;
-            Ok(connection) = handed_over => Ok(Admitted::Idle(connection)),
+            connection = self.handed_over(need) => Ok(Admitted::Idle(connection)),
             permit = self.admission.admit() => Ok(Admitted::New(permit)),
             () = sleep(self.settings.queue.timeout) => {
                 Err(full(format!("all {limit} connections in use")))

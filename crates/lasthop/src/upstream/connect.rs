@@ -35,6 +35,9 @@ enum Dial {
     },
 }
 
+/// What a request has begun at each target.
+pub(super) struct Attempts(Vec<Option<Dial>>);
+
 /// A failed attempt.
 struct Failed {
     fault: ConnectFault,
@@ -125,47 +128,62 @@ impl Dial {
 }
 
 impl Upstream {
-    /// A new connection to `first`, or to the next target that takes one.
-    pub(super) async fn connect(
+    /// One attempt at each target, beginning with `first`, unless others already stand in line for
+    /// them. Where it fails, the attempts can be gone on with; the error is the last one's, none
+    /// where none was made.
+    pub(super) async fn connect_at_once(
         &self,
         first: usize,
         started: Instant,
-    ) -> Result<(Stream, usize), ConnectError> {
-        let mut dials: Vec<Option<Dial>> = self.settings.targets.iter().map(|_| None).collect();
-        let mut patience = self.settings.queue.timeout.max(self.settings.restart_grace);
-        if self.line.available_permits() > 0 {
-            // Nobody is in line: no need to stand in it.
-            match self.try_targets(&mut dials, first, started).await {
-                Ok(connected) => return Ok(connected),
-                Err(error) => match self.patience_with(error.kind) {
-                    Duration::ZERO => return Err(error),
-                    time => patience = time,
-                },
-            }
+    ) -> Result<(Stream, usize), (Attempts, Option<ConnectError>)> {
+        let mut attempts = Attempts(self.settings.targets.iter().map(|_| None).collect());
+        if self.line.available_permits() == 0 {
+            return Err((attempts, None));
         }
-        let place = self.admission.queue();
-        if place.is_none() {
-            patience = Duration::ZERO;
-        }
-        let turn = self.turn_in_line(started + patience).await;
-        loop {
-            match self.try_targets(&mut dials, first, started).await {
-                Ok(connected) => return Ok(connected),
-                Err(error) => {
-                    let deadline = started + patience.min(self.patience_with(error.kind));
-                    let now = Instant::now();
-                    if turn.is_none() || now >= deadline {
-                        return Err(error);
-                    }
-                    let pause = self.jittered(retry_pause(error.kind));
-                    sleep(pause.min(deadline - now)).await;
-                }
-            }
+        match self.try_targets(&mut attempts, first, started).await {
+            Ok(connected) => Ok(connected),
+            Err(error) => Err((attempts, Some(error))),
         }
     }
 
+    /// Waits in line, then tries again and again, until the patience with what is in the way is used
+    /// up.
+    pub(super) async fn connect_patiently(
+        &self,
+        attempts: &mut Attempts,
+        first: usize,
+        started: Instant,
+        patience: Duration,
+    ) -> Result<(Stream, usize), ConnectError> {
+        let place = self.admission.queue();
+        let patience = if place.is_some() {
+            patience
+        } else {
+            Duration::ZERO
+        };
+        let turn = self.turn_in_line(started + patience).await;
+        loop {
+            let error = match self.try_targets(attempts, first, started).await {
+                Ok(connected) => return Ok(connected),
+                Err(error) => error,
+            };
+            let deadline = started + patience.min(self.patience_with(error.kind));
+            let now = Instant::now();
+            if turn.is_none() || now >= deadline {
+                return Err(error);
+            }
+            let pause = self.jittered(retry_pause(error.kind));
+            sleep(pause.min(deadline - now)).await;
+        }
+    }
+
+    /// The patience of a request that does not know yet what the others stand in line for.
+    pub(super) fn longest_patience(&self) -> Duration {
+        self.settings.queue.timeout.max(self.settings.restart_grace)
+    }
+
     /// How long a request waits for what is in the way to pass, from its first attempt on.
-    fn patience_with(&self, kind: ConnectErrorKind) -> Duration {
+    pub(super) fn patience_with(&self, kind: ConnectErrorKind) -> Duration {
         let settings = &self.settings;
         match kind {
             ConnectErrorKind::Refused
@@ -182,16 +200,16 @@ impl Upstream {
     /// One attempt at each target, beginning with `first`; the error is the last one's.
     async fn try_targets(
         &self,
-        dials: &mut [Option<Dial>],
+        attempts: &mut Attempts,
         first: usize,
         started: Instant,
     ) -> Result<(Stream, usize), ConnectError> {
-        let count = dials.len();
+        let count = attempts.0.len();
         let mut tried = 0;
         loop {
             let index = (first + tried) % count;
             let target = &self.settings.targets[index];
-            match self.try_target(&mut dials[index], target).await {
+            match self.try_target(&mut attempts.0[index], target).await {
                 Ok(stream) => return Ok((stream, index)),
                 Err(Failed { fault, source }) => {
                     tried += 1;
