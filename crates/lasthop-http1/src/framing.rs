@@ -95,16 +95,21 @@ fn check_codings(fields: &Fields<'_, '_>) -> Result<(), Fault> {
     }
 }
 
+/// The largest length believed, in bytes: beyond it, recipients that count in signed numbers would
+/// see a negative one.
+const LENGTH_MAX: u64 = i64::MAX as u64;
+
 /// One or more digits as a number, or `None`: signs, spaces, lists, hexadecimal and overflow are
 /// all malformed.
 fn decimal(value: &[u8]) -> Option<u64> {
     if value.is_empty() {
         return None;
     }
-    value.iter().try_fold(0u64, |number, &byte| {
+    let number = value.iter().try_fold(0u64, |number, &byte| {
         let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
         number.checked_mul(10)?.checked_add(digit)
-    })
+    })?;
+    (number <= LENGTH_MAX).then_some(number)
 }
 
 /// Appends the decimal digits of a length.

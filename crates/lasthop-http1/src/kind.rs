@@ -17,6 +17,8 @@ pub enum Kind {
     /// A name that a CGI or WSGI app cannot tell from one that means something here, since it reads
     /// `_` as `-`: `X_Forwarded_For`. Both become the variable `HTTP_X_FORWARDED_FOR`, and which
     /// one wins is chance.
+    ///
+    /// And `Proxy`, which becomes `HTTP_PROXY`.
     Shadow,
     /// The same for framing: `Content_Length`, `Transfer_Encoding`.
     FramingShadow,
@@ -93,6 +95,9 @@ impl Kind {
                 (3, b'v') => (b"via", Self::Via),
                 (4, b'h') => (b"host", Self::Host),
                 (4, b'd') => (b"date", Self::Date),
+                // An app that turns fields into environment variables makes `HTTP_PROXY` of it, and
+                // then every client may choose its proxy ("httpoxy").
+                (5, b'p') => (b"proxy", Self::Shadow),
                 (6, b'e') => (b"expect", Self::Expect),
                 (7, b'u') => (b"upgrade", Self::Upgrade),
                 (9, b'f') => (b"forwarded", Self::Forwarded),

@@ -54,6 +54,9 @@ pub struct ResponseHead<'s, 'b> {
     pub body: ResponseBody,
     /// `Content-Length` as declared, which for HEAD and 304 tells of a body that does not follow.
     pub content_length: Option<u64>,
+    /// The head declares a body that must not follow (HEAD, 304). An app that sends it all the same
+    /// puts it where the next answer is expected.
+    pub withholds_body: bool,
     /// Whether the app's connection may be used again once the body has been read.
     pub keep_alive: bool,
     /// For how many seconds the app says it keeps an idle connection: `Keep-Alive: timeout=…`.
@@ -114,6 +117,10 @@ pub fn parse<'s, 'b>(
     let version = Version::from_minor(version);
     let declared =
         framing::declared(&fields, version).map_err(|fault| Malformed::new(fault.reason))?;
+    if status < 200 && status != 101 && promises_forbidden_body(status, declared) {
+        // What follows could be that body, or the answer itself.
+        return Err(Malformed::new("an interim answer declares a body"));
+    }
     let body = body(status, request.is_head, declared);
     let named_upgrade = if fields.has(Kind::Upgrade) {
         named_upgrade(&fields)
@@ -134,12 +141,15 @@ pub fn parse<'s, 'b>(
     } else {
         None
     };
+    let withholds_body =
+        body == ResponseBody::None && !matches!(declared, Declared::Nothing | Declared::Length(0));
     Ok(ResponseHead {
         status,
         reason: reason.unwrap_or_default(),
         version,
         body,
         content_length,
+        withholds_body,
         keep_alive,
         keep_alive_timeout: if keep_alive {
             keep_alive_timeout(&fields)

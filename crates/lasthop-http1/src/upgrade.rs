@@ -1,15 +1,31 @@
 //! The protocols an `Upgrade` field offers or names (RFC 9110 section 7.8).
 //!
-//! `h2c` is never among them: to pass it on would let a client speak to the app in a protocol that
-//! nobody here reads, past every rule of this proxy, and RFC 9113 section 3.1 has withdrawn it.
+//! `h2c` and its like are never among them: to pass one on would let a client speak HTTP to the app
+//! in a version that nobody here reads, past every rule of this proxy, and RFC 9113 section 3.1 has
+//! withdrawn it.
 
 use crate::syntax::{is_token, members};
 
-/// The protocols in the value of an `Upgrade` field, as `name` or `name/version`, without `h2c`.
+/// HTTP by any other name, and TLS, in which it would be hidden (RFC 2817). In lower case.
+const NEVER_OFFERED: [&[u8]; 4] = [b"h2c", b"h2", b"http", b"tls"];
+
+/// Whether a protocol, whatever its version, is one that is never passed on.
+fn is_hidden_http(protocol: &[u8]) -> bool {
+    let name = protocol
+        .split(|&byte| byte == b'/')
+        .next()
+        .unwrap_or_default();
+    NEVER_OFFERED
+        .iter()
+        .any(|never| name.eq_ignore_ascii_case(never))
+}
+
+/// The protocols in the value of an `Upgrade` field, as `name` or `name/version`, without those that
+/// are HTTP in disguise.
 pub fn protocols(value: &str) -> impl Iterator<Item = &str> {
     // Members are cut at ASCII bytes, so each is valid UTF-8 as the whole is.
     members(value.as_bytes())
-        .filter(|protocol| !protocol.is_empty() && !protocol.eq_ignore_ascii_case(b"h2c"))
+        .filter(|protocol| !protocol.is_empty() && !is_hidden_http(protocol))
         .filter_map(|protocol| std::str::from_utf8(protocol).ok())
 }
 
@@ -54,6 +70,7 @@ mod tests {
     fn h2c_is_never_offered_nor_chosen() {
         assert_eq!(parse(b"h2c"), None);
         assert_eq!(parse(b"H2C, , h2c"), None);
+        assert_eq!(parse(b"h2c/1, HTTP/2.0, TLS/1.0, h2"), None);
         let offered = parse(b"h2c, websocket,foo/2").expect("two of three may be offered");
         assert_eq!(
             protocols(offered).collect::<Vec<_>>(),

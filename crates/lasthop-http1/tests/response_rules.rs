@@ -255,12 +255,6 @@ fn the_body_follows_status_method_and_framing() {
             ResponseBody::None,
             true,
         ),
-        (
-            "HTTP/1.1 103 Early Hints\r\nContent-Length: 3\r\n\r\n",
-            GET,
-            ResponseBody::None,
-            false,
-        ),
     ] {
         answered(head.as_bytes(), request, |parsed| {
             assert_eq!(

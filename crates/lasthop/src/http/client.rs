@@ -1,6 +1,7 @@
 //! A client's connection between and during requests: its bytes, its deadline, and whether it is
 //! still there.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
@@ -90,7 +91,7 @@ impl Client {
                         count.map_err(|error| Fault::ClientGone(Gone::Failed(error))),
                     );
                 }
-                if self.input.is_none() {
+                if !self.has_spoken() {
                     // Nothing was said, so there is nothing to answer.
                     ready!(self.watch.poll_interrupt(cx));
                     return Poll::Ready(Ok(0));
@@ -101,12 +102,28 @@ impl Client {
             .await?;
             if count == 0 {
                 self.half_closed = true;
-                if self.input.as_ref().is_none_or(Buffer::is_empty) {
+                if !self.has_spoken() {
                     return Ok(None);
                 }
                 return Err(Refusal::new(400, "the request ended within its head").into());
             }
         }
+    }
+
+    /// Whether anything of a request is there. A lone empty line is not: it is what some clients send
+    /// behind a body (RFC 9112 section 2.2).
+    fn has_spoken(&self) -> bool {
+        let input = self.input.as_ref().map_or(&[][..], Buffer::filled);
+        !b"\r\n".starts_with(input)
+    }
+
+    /// Whether the request in `input`, whole or not, is a HEAD.
+    pub(super) fn begins_with_head_method(&self) -> bool {
+        let input = self.input.as_ref().map_or(&[][..], Buffer::filled);
+        input
+            .strip_prefix(b"\r\n")
+            .unwrap_or(input)
+            .starts_with(b"HEAD ")
     }
 
     /// Reads more into `input`, which may grow to `bytes_max`. `Ok(0)` is the end of the stream.
@@ -175,10 +192,12 @@ pub(super) fn poll_fill(
     filled
 }
 
-/// Waits for `wanted` unless the client goes first, in which case nobody needs it any more.
+/// Waits for `wanted` unless the client goes first, in which case nobody needs it any more. A client
+/// that half-closes counts as gone while `queued` says that its request has to wait.
 pub(super) async fn unless_gone<T>(
     client: &mut Client,
     pool: &BufferPool,
+    queued: &Cell<bool>,
     wanted: impl Future<Output = T>,
 ) -> Result<T, Fault> {
     let mut wanted = std::pin::pin!(wanted);
@@ -187,7 +206,7 @@ pub(super) async fn unless_gone<T>(
             return Poll::Ready(Ok(value));
         }
         client
-            .poll_gone(cx, pool, true)
+            .poll_gone(cx, pool, queued.get())
             .map(|gone| Err(Fault::ClientGone(gone)))
     })
     .await

@@ -38,6 +38,8 @@ pub(super) struct Download {
 pub(super) struct Answer {
     /// The app's connection can take another request once the body is whole.
     pub(super) app_persists: bool,
+    /// But not at once: the head declares a body that must not follow, and might.
+    pub(super) app_needs_rest: bool,
     /// The app's `Keep-Alive: timeout`.
     pub(super) app_timeout: Option<Duration>,
     /// How the client's connection goes on.
@@ -128,6 +130,7 @@ impl Download {
             };
             Head::Final(Answer {
                 app_persists: head.keep_alive && head.body != ResponseBody::UntilClose,
+                app_needs_rest: head.withholds_body,
                 app_timeout: head
                     .keep_alive_timeout
                     .map(|seconds| Duration::from_secs(seconds.into())),

@@ -331,7 +331,8 @@ impl<'a> Exchange<'a> {
             && answer.app_persists
             && self.request.upload.is_sent()
         {
-            self.request.upstream.park(app, answer.app_timeout);
+            let upstream = &self.request.upstream;
+            upstream.park(app, answer.app_timeout, answer.app_needs_rest);
         }
     }
 

@@ -4,6 +4,7 @@
 //! into one other file. What goes wrong on the way is a [`Fault`], and [`answer::instead`] decides what
 //! the client gets for it.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::task::{Poll, ready};
 
@@ -55,7 +56,10 @@ async fn carry(
     listener: &ListenerSite,
     manner: &mut Manner,
 ) -> Result<After, Fault> {
-    let Some(length) = client.read_head(listener).await? else {
+    let head = client.read_head(listener).await;
+    // Known even of a head that is refused, so that the refusal has no body either.
+    manner.is_head = client.begins_with_head_method();
+    let Some(length) = head? else {
         return Ok(After::Close);
     };
     let mut request = request::take(client, listener, length, manner)?;
@@ -109,9 +113,10 @@ async fn deliver(exchange: &mut Exchange<'_>) -> Result<Answer, Fault> {
         let app = match upstream.idle_connection(need) {
             Some(idle) => idle,
             None => {
-                let checkout = Box::pin(upstream.checkout(need));
+                let queued = Cell::new(false);
+                let checkout = Box::pin(upstream.checkout(need, &queued));
                 let pool = &exchange.listener.site.buffers;
-                unless_gone(exchange.client, pool, checkout)
+                unless_gone(exchange.client, pool, &queued, checkout)
                     .await?
                     .map_err(|error| Fault::Connect(Box::new(error)))?
             }

@@ -11,7 +11,6 @@ use lasthop_http1::fields::FieldStorage;
 use lasthop_http1::forwarding::Forwarding;
 use lasthop_http1::refusal::Refusal;
 use lasthop_http1::request::{self, RequestBody};
-use lasthop_http1::target::Target;
 
 use super::body::Body;
 use super::client::Client;
@@ -69,7 +68,7 @@ pub(super) struct Request {
     pub(super) upload: Upload,
 }
 
-/// Takes the head of `length` bytes from the client's input.
+/// Takes the head of `length` bytes from the client's input; what follows it stays there.
 ///
 /// # Errors
 /// [`Fault::Request`] for what RFC 9112 does not allow, [`Fault::NoRoute`].
@@ -79,22 +78,36 @@ pub(super) fn take(
     length: usize,
     manner: &mut Manner,
 ) -> Result<Request, Fault> {
-    let site = &listener.site;
     let Some(mut input) = client.input.take() else {
         return Err(Refusal::new(400, "no head").into());
     };
-    // Known even of a head that is refused, so that the refusal has no body either.
-    manner.is_head = input.filled()[..length].starts_with(b"HEAD ");
+    let taken = read(&input.filled()[..length], client, listener, manner);
+    // Whatever became of the head, the bytes behind it are the body's or the next request's.
+    input.consume(length);
+    if !input.is_empty() {
+        client.input = Some(input);
+    }
+    taken
+}
+
+/// Parses, routes and rewrites a head.
+fn read(
+    bytes: &[u8],
+    client: &Client,
+    listener: &ListenerSite,
+    manner: &mut Manner,
+) -> Result<Request, Fault> {
+    let site = &listener.site;
     let mut storage = FieldStorage::default();
-    let head = request::parse(&input.filled()[..length], &mut storage, &listener.limits)?;
+    let head = request::parse(bytes, &mut storage, &listener.limits)?;
     manner.version = head.version;
+    manner.is_head = head.is_head();
     manner.keep_alive = head.keep_alive;
-    manner.is_read = head.body == RequestBody::None;
+    manner.is_read = head.body.is_empty();
     // `OPTIONS *` is about the server as a whole: whoever has its root.
-    let path = if head.target == Target::Asterisk {
-        "/"
-    } else {
-        head.path()
+    let path = match head.path() {
+        "*" => "/",
+        path => path,
     };
     let found = site
         .routes
@@ -103,48 +116,34 @@ pub(super) fn take(
     manner.route = Some(found);
     let route = &site.config.routes[found];
     let upstream = &site.upstreams[route.upstream];
-    let body = match head.body {
-        RequestBody::None => Body::none(),
-        RequestBody::Sized(length) => Body::sized(length),
-        RequestBody::Chunked => Body::chunked(true),
+    let (body, declared) = match head.body {
+        RequestBody::None => (Body::none(), 0),
+        RequestBody::Sized(length) => (Body::sized(length), length),
+        RequestBody::Chunked => (Body::chunked(true), 0),
     };
-    let mut upload = Upload::new(
-        body,
-        &site.buffers,
-        upstream.settings.buffer.request,
-        route.body_size_max,
-    );
-    upload.check_size(match head.body {
-        RequestBody::Sized(length) => length,
-        _ => 0,
-    })?;
-    {
-        let mut scratch = site.scratch.borrow_mut();
-        scratch.clear();
-        let host_fallback = host_fallback(&client.stream, head.authority().is_none());
-        let forwarding = Forwarding {
-            peer_ip: client.peer.ip.map(|_| &*client.peer.text),
-            proto: "http",
-            trusted: client.peer.trusted,
-            via: upstream.settings.via,
-            forwarded: upstream.settings.forwarded,
-            host_fallback: &host_fallback,
-        };
-        request::write(&mut scratch, &head, &forwarding);
-        upload.push_head(&scratch);
-    }
-    let request = Request {
+    let buffer_bytes = upstream.settings.buffer.request;
+    let mut upload = Upload::new(body, &site.buffers, buffer_bytes, route.body_size_max);
+    upload.check_size(declared)?;
+    let host_fallback = host_fallback(&client.stream, head.authority().is_none());
+    let forwarding = Forwarding {
+        peer_ip: client.peer.ip.map(|_| &*client.peer.text),
+        proto: "http",
+        trusted: client.peer.trusted,
+        via: upstream.settings.via,
+        forwarded: upstream.settings.forwarded,
+        host_fallback: &host_fallback,
+    };
+    let mut scratch = site.scratch.borrow_mut();
+    scratch.clear();
+    request::write(&mut scratch, &head, &forwarding);
+    upload.push_head(&scratch);
+    Ok(Request {
         upstream: Rc::clone(upstream),
         is_idempotent: head.is_idempotent(),
         expects_continue: head.expects_continue,
         upgrade: head.upgrade.map(Into::into),
         upload,
-    };
-    input.consume(length);
-    if !input.is_empty() {
-        client.input = Some(input);
-    }
-    Ok(request)
+    })
 }
 
 /// What an HTTP/1.0 request without Host meant: the address it was sent to (RFC 9112 section 3.3).

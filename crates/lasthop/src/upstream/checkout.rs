@@ -1,6 +1,7 @@
 //! From a request to a connection: an idle one if there is one, else a new one within the bounds,
 //! else a place in the queue.
 
+use std::cell::Cell;
 use std::io;
 use std::time::Instant;
 
@@ -51,17 +52,25 @@ impl Upstream {
         self.take_idle(self.next_target(), need)
     }
 
-    /// A connection for a request that found no idle one.
+    /// A connection for a request that found no idle one. `queued` says, while this is pending,
+    /// whether the request has to wait for something to change, or is only being connected.
     ///
     /// # Errors
     /// After waiting as long as the upstream's settings allow for what was in the way: see
     /// [`ConnectErrorKind`] for the reasons and `connect` for the patience with each.
-    pub async fn checkout(&self, need: Need) -> Result<Connection, ConnectError> {
+    pub async fn checkout(
+        &self,
+        need: Need,
+        queued: &Cell<bool>,
+    ) -> Result<Connection, ConnectError> {
         let target = self.last_target();
         let started = Instant::now();
         let permit = match self.admission.try_admit() {
             Some(permit) => permit,
-            None => match self.wait_for_admission(target, need, started).await? {
+            None => match self
+                .wait_for_admission(target, need, started, queued)
+                .await?
+            {
                 Admitted::New(permit) => permit,
                 Admitted::Idle(connection) => return Ok(connection),
             },
@@ -86,6 +95,7 @@ impl Upstream {
         {
             return Err(error);
         }
+        queued.set(true);
         // Another request of this worker may be done with its connection before a new one is to be
         // had.
         tokio::select! {
@@ -122,6 +132,7 @@ impl Upstream {
         target: usize,
         need: Need,
         started: Instant,
+        queued: &Cell<bool>,
     ) -> Result<Admitted, ConnectError> {
         if let Some(idle) = self.take_any_idle(need) {
             return Ok(Admitted::Idle(idle));
@@ -140,26 +151,34 @@ impl Upstream {
                 "all {limit} connections in use, {size} requests queued"
             )));
         };
+        queued.set(true);
         tokio::select! {
             biased;
             connection = self.handed_over(need) => Ok(Admitted::Idle(connection)),
-            permit = self.admission.admit() => Ok(Admitted::New(permit)),
+            permit = self.admission.admit() => {
+                queued.set(false);
+                Ok(Admitted::New(permit))
+            }
             () = sleep(self.settings.queue.timeout) => {
                 Err(full(format!("all {limit} connections in use")))
             }
         }
     }
 
-    /// An idle connection to any target. One that cannot be used gives its permit back all the same.
+    /// An idle connection to any target; failing that, one is closed, so that its permit is free.
     fn take_any_idle(&self, need: Need) -> Option<Connection> {
-        loop {
-            let connection = self.pool.borrow_mut().take_oldest()?;
-            if need.fresh {
-                drop(connection);
-                return None;
-            }
-            if connection.stream.is_quiet() {
-                return Some(connection);
+        let mut pool = self.pool.borrow_mut();
+        let any = if need.fresh {
+            None
+        } else {
+            pool.take_any(self.clock.now())
+        };
+        match any {
+            Some(connection) if connection.stream.is_quiet() => Some(connection),
+            Some(_disturbed) => None,
+            None => {
+                pool.close_oldest();
+                None
             }
         }
     }

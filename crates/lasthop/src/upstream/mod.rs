@@ -97,10 +97,16 @@ impl Upstream {
     }
 
     /// Takes a connection back that is ready for another request. `app_timeout` is what the app
-    /// said in `Keep-Alive: timeout`.
-    pub fn park(&self, mut connection: Connection, app_timeout: Option<Duration>) {
+    /// said in `Keep-Alive: timeout`. One that needs a rest is not used again before it has been
+    /// silent for a while, because bytes may come that belong to no answer.
+    pub fn park(
+        &self,
+        mut connection: Connection,
+        app_timeout: Option<Duration>,
+        needs_rest: bool,
+    ) {
         connection.answers = connection.answers.saturating_add(1);
-        while let Some(waiter) = self.next_waiter() {
+        while !needs_rest && let Some(waiter) = self.next_waiter() {
             match waiter.send(connection) {
                 Ok(()) => return,
                 Err(back) => connection = back,
@@ -116,7 +122,9 @@ impl Upstream {
         }
         if timeout > Duration::ZERO {
             let now = self.clock.now();
-            self.pool.borrow_mut().put(connection, now, now + timeout);
+            self.pool
+                .borrow_mut()
+                .put(connection, now, now + timeout, needs_rest);
         }
     }
 
@@ -149,7 +157,7 @@ impl Upstream {
             loop {
                 self.admission.asked_for_idle(self.worker).await;
                 for _ in 0..self.admission.short_of_permits() {
-                    if self.pool.borrow_mut().take_oldest().is_none() {
+                    if !self.pool.borrow_mut().close_oldest() {
                         break;
                     }
                 }

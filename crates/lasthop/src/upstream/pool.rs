@@ -27,13 +27,23 @@ struct Idle {
     connection: Connection,
     since: Instant,
     due: Instant,
+    needs_rest: bool,
 }
 
 impl Idle {
     /// Whether the app is known to keep this connection: it has before, or has for a while by now.
     /// One that closes after its answer without announcing it does so within microseconds.
     fn has_proved_to_persist(&self, now: Instant) -> bool {
-        self.connection.answers > 1 || now.saturating_duration_since(self.since) > 2 * TICK
+        self.connection.answers > 1 || self.has_rested(now)
+    }
+
+    /// Whether it has been silent for a while: more than a tick, whatever the clock's grain.
+    fn has_rested(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= 2 * TICK
+    }
+
+    fn is_fit(&self, now: Instant, proved: bool) -> bool {
+        (!self.needs_rest || self.has_rested(now)) && (!proved || self.has_proved_to_persist(now))
     }
 }
 
@@ -49,7 +59,13 @@ impl Pool {
 
     /// Puts a connection in at `now` until `due`. Where the pool is full the oldest one of the same target
     /// makes room, or else the new one is closed.
-    pub(super) fn put(&mut self, connection: Connection, now: Instant, due: Instant) {
+    pub(super) fn put(
+        &mut self,
+        connection: Connection,
+        now: Instant,
+        due: Instant,
+        needs_rest: bool,
+    ) {
         let idle = &mut self.by_target[connection.target];
         if self.total >= self.idle_max {
             if idle.pop_front().is_none() {
@@ -65,6 +81,7 @@ impl Pool {
             connection,
             since: now,
             due,
+            needs_rest,
         });
         self.total += 1;
     }
@@ -74,12 +91,8 @@ impl Pool {
     pub(super) fn take(&mut self, target: usize, now: Instant, proved: bool) -> Option<Connection> {
         let idle = &mut self.by_target[target];
         loop {
-            let last = match proved {
-                false => idle.len().checked_sub(1)?,
-                true => idle
-                    .iter()
-                    .rposition(|idle| idle.has_proved_to_persist(now))?,
-            };
+            // The last one, as a rule.
+            let last = idle.iter().rposition(|idle| idle.is_fit(now, proved))?;
             let Idle {
                 connection, due, ..
             } = idle.remove(last)?;
@@ -91,16 +104,28 @@ impl Pool {
         }
     }
 
-    /// The oldest connection to any target, for whoever needs its place.
-    pub(super) fn take_oldest(&mut self) -> Option<Connection> {
+    /// A connection to any target, for a request that may not have another: the one idle longest.
+    pub(super) fn take_any(&mut self, now: Instant) -> Option<Connection> {
+        let targets = 0..self.by_target.len();
+        targets.rev().find_map(|target| {
+            let idle = &mut self.by_target[target];
+            let first = idle.iter().position(|idle| idle.is_fit(now, false))?;
+            let Idle { connection, .. } = idle.remove(first)?;
+            self.total -= 1;
+            Some(connection)
+        })
+    }
+
+    /// Closes the connection that has been idle longest, so that somebody else can have its place.
+    pub(super) fn close_oldest(&mut self) -> bool {
         let oldest = self
             .by_target
             .iter_mut()
             .filter(|idle| !idle.is_empty())
-            .min_by_key(|idle| idle.front().map(|idle| idle.due))?;
-        let idle = oldest.pop_front()?;
-        self.total -= 1;
-        Some(idle.connection)
+            .min_by_key(|idle| idle.front().map(|idle| idle.since));
+        let closed = oldest.is_some_and(|idle| idle.pop_front().is_some());
+        self.total -= usize::from(closed);
+        closed
     }
 
     pub(super) fn len(&self) -> usize {

@@ -260,3 +260,34 @@ fn a_bad_answer_over_a_unix_socket_is_refused_too() {
     let proxy = Setup::to(&[&app.target()]).start();
     assert_eq!(proxy.get("/").status(), 502);
 }
+
+#[test]
+fn an_interim_answer_that_declares_a_body_is_refused() {
+    for framing in ["Content-Length: 42", "Transfer-Encoding: chunked"] {
+        refused(format!(
+            "HTTP/1.1 103 Early Hints\r\n{framing}\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL"
+        ));
+    }
+}
+
+#[test]
+fn a_body_behind_the_answer_to_a_head_request_answers_nobody_else() {
+    let app = App::scripted(|mut conn| {
+        while let Some(request) = conn.request() {
+            if request.head.start.starts_with("HEAD ") {
+                conn.send("HTTP/1.1 200 OK\r\nContent-Length: 44\r\n\r\n");
+                // In a write of its own, so that it may come when the answer has been passed on.
+                conn.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL!!");
+            } else {
+                conn.answer("good");
+            }
+        }
+    });
+    let proxy = Lasthop::before(&app);
+    let mut client = proxy.client();
+    for n in 0..200 {
+        client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.answer_to("HEAD").status(), 200);
+        assert_eq!(client.request("/").text(), "good", "request {n}");
+    }
+}

@@ -180,7 +180,8 @@ fn an_answer_to_head_keeps_its_length_and_has_no_body() {
     let answer = client.answer_to("HEAD");
     assert_eq!(answer.field("Content-Length"), Some("5"));
     assert_eq!(client.request("/").body, b"hello");
-    assert_eq!(app.accepted(), 1);
+    // The HEAD's connection rests for a moment, in case the app sends the body all the same.
+    assert_eq!(app.accepted(), 2);
 }
 
 #[test]

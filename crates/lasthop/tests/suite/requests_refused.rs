@@ -404,3 +404,23 @@ fn one_empty_line_before_a_request_is_forgiven() {
         .exchange("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(answer.status(), 200);
 }
+
+#[test]
+fn a_head_request_is_known_behind_an_empty_line() {
+    let app = App::scripted(|mut conn| {
+        while conn.request().is_some() {
+            conn.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+        }
+    });
+    let proxy = Lasthop::before(&app);
+    let mut client = proxy.client();
+    client.send("\r\nHEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.answer_to("HEAD").status(), 200);
+    client.send("\r\nHEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.answer_to("HEAD").status(), 200);
+    // Refused before the head is whole, and still without a body.
+    let long = "x".repeat(40_000);
+    client.send(format!("HEAD / HTTP/1.1\r\nHost: a\r\nX: {long}"));
+    assert_eq!(client.answer_to("HEAD").status(), 431);
+    assert_eq!(client.ending(), Ending::Closed);
+}

@@ -160,3 +160,31 @@ fn flags_serve_without_a_file() {
     said.sort_unstable();
     assert_eq!(said, ["app", "other"]);
 }
+
+#[test]
+fn what_follows_a_request_without_a_route_is_not_lost() {
+    let (proxy, _apps) = site();
+    let mut client = proxy.client();
+    // The second request and its body come with the first; the body must never be read as a request.
+    client.send(
+        "GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n\
+         POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 39\r\n\r\n\
+         GET / HTTP/1.1\r\nHost: a.shop.test\r\n\r\n\r\n\
+         GET / HTTP/1.1\r\nHost: site.test\r\n\r\n",
+    );
+    assert_eq!(client.answer().status(), 404);
+    assert_eq!(client.answer().text(), "shop");
+    assert_eq!(client.answer().text(), "root");
+}
+
+#[test]
+fn options_about_the_server_goes_where_its_root_goes() {
+    let (proxy, _apps) = site();
+    for target in ["*", "http://site.test"] {
+        let mut client = proxy.client();
+        client.send(format!(
+            "OPTIONS {target} HTTP/1.1\r\nHost: site.test\r\n\r\n"
+        ));
+        assert_eq!(client.answer_to("OPTIONS").text(), "root", "{target}");
+    }
+}

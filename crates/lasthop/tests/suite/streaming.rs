@@ -369,3 +369,19 @@ fn a_client_that_leaves_frees_the_app() {
     client.0.reset();
     given_up.wait();
 }
+
+#[test]
+fn a_client_that_half_closes_at_once_is_answered_over_a_new_connection_too() {
+    let app = app_that_answers(Place::Tcp);
+    let proxy = Setup::to(&[&app.target()])
+        .upstream("keepalive = { idle = 0, timeout = \"1s\" }")
+        .start();
+    let mut clients: Vec<_> = (0..50).map(|_| proxy.client()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.finish_sending();
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().status(), 200);
+    }
+}
