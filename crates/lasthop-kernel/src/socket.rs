@@ -41,12 +41,13 @@ pub fn pending_input(socket: &impl AsFd) -> Peek {
 }
 
 /// Makes the coming close of a TCP socket a reset instead of an orderly end (socket(7), `SO_LINGER` with zero): the
-/// peer cannot take what it has for the whole, and no TIME_WAIT stays behind. Unsent data is thrown away.
+/// peer cannot take what it has for the whole, and no TIME_WAIT stays behind. Unsent data is thrown away. Without
+/// `reset` the close is an orderly end again.
 ///
 /// # Errors
 /// As setsockopt(2).
-pub fn reset_on_close(socket: &impl AsFd) -> io::Result<()> {
-    SockRef::from(socket).set_linger(Some(Duration::ZERO))
+pub fn reset_on_close(socket: &impl AsFd, reset: bool) -> io::Result<()> {
+    SockRef::from(socket).set_linger(reset.then_some(Duration::ZERO))
 }
 
 /// Who is on the other side of a Unix socket: as of its listen(2) for a listener, as of its connect(2) for a client.
@@ -116,7 +117,7 @@ mod tests {
     #[test]
     fn a_reset_reaches_the_peer_as_an_error_and_not_as_an_end() {
         let (ours, mut theirs) = tcp_pair();
-        reset_on_close(&ours).unwrap();
+        reset_on_close(&ours, true).unwrap();
         drop(ours);
         let error = theirs.read(&mut [0]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
@@ -125,7 +126,7 @@ mod tests {
     #[test]
     fn a_reset_connection_peeks_as_an_error() {
         let (ours, theirs) = tcp_pair();
-        reset_on_close(&theirs).unwrap();
+        reset_on_close(&theirs, true).unwrap();
         drop(theirs);
         assert_eq!(
             pending_input(&ours),

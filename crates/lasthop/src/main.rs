@@ -9,6 +9,7 @@ use lasthop::cli::{self, Command, DemoOptions, RunFrom};
 use lasthop::commands;
 use lasthop::config::Config;
 use lasthop::exit::Exit;
+use lasthop::server::Ended;
 
 /// Each worker allocates and frees on its own thread only, at every request: mimalloc's per-thread
 /// pages make that a few instructions, and give memory back after a crowd has left.
@@ -39,7 +40,8 @@ fn serve(from: RunFrom) -> Exit {
     };
     match config {
         Ok(config) => match commands::run::run(config) {
-            Ok(_) => Exit::Done,
+            Ok(Ended::Drained | Ended::CutShort) => Exit::Done,
+            Ok(Ended::WorkerFailed) => Exit::Failed,
             Err(error) => complain(&chain(&error), Exit::Failed),
         },
         Err(error) => complain(&error.to_string(), Exit::Usage),

@@ -7,8 +7,9 @@
 use super::fault::{ConnectError, Step};
 use crate::option::{IP_BIND_ADDRESS_NO_PORT, IP_LOCAL_PORT_RANGE, set_ip_option};
 use crate::probe::{WHOLE_PORT_RANGE, local_port_range_option};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 
 /// Starts a connection to `target`, from `source` if one is given, else from the address the kernel chooses.
 ///
@@ -51,8 +52,8 @@ pub fn tcp(target: SocketAddr, source: Option<IpAddr>) -> Result<TcpStream, Conn
 /// # Errors
 /// [`ConnectError`] at [`Step::Connect`]. A handshake that is still going on is not an error and not told apart from
 /// one that succeeded: ask only after the event loop has reported the socket writable.
-pub fn tcp_finish(stream: &TcpStream) -> Result<(), ConnectError> {
-    match stream.take_error() {
+pub fn tcp_finish(stream: &impl AsFd) -> Result<(), ConnectError> {
+    match SockRef::from(stream).take_error() {
         Ok(None) => Ok(()),
         Ok(Some(error)) | Err(error) => Err(ConnectError::at(Step::Connect)(error)),
     }

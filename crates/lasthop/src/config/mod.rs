@@ -136,7 +136,7 @@ pub struct Upstream {
     pub tunnel_timeout: Duration,
     /// Fresh attempts for what the application cannot have seen.
     pub retries: u32,
-    /// Whether `Via` is added to requests and answers.
+    /// Whether `Via` is added to requests.
     pub via: bool,
     /// Whether `Forwarded` (RFC 7239) is sent besides `X-Forwarded-*`.
     pub forwarded: bool,

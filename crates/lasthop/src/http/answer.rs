@@ -7,7 +7,6 @@
 use std::fmt::Write as _;
 use std::future::poll_fn;
 use std::task::{Poll, ready};
-use std::time::SystemTime;
 
 use lasthop_http1::Version;
 
@@ -30,7 +29,7 @@ pub(super) async fn instead(
     let status = match (&fault, fault.status()) {
         (Fault::ClientGone(Gone::NotReading), _) => return After::Reset,
         (_, None) => return After::Close,
-        (_, Some(_)) if manner.is_answered && manner.is_cut_by_reset => return After::Reset,
+        (_, Some(_)) if manner.is_torn => return After::Reset,
         (_, Some(_)) if manner.is_answered => return After::Close,
         (_, Some(status)) => status,
     };
@@ -39,13 +38,11 @@ pub(super) async fn instead(
         && !client.half_closed
         && !matches!(fault, Fault::Request(_))
         && !client.watch.is_draining();
-    let answer = compose(
-        status,
-        &fault,
-        listener.site.config.server.error_details,
-        manner,
-        may_go_on,
-    );
+    let with_details = listener.site.config.server.error_details;
+    let answer = {
+        let date = listener.site.date.text();
+        compose(status, &fault, with_details, manner, (may_go_on, &date))
+    };
     let mut outbox = Outbox::new(&listener.site.buffers);
     outbox.push(answer.as_bytes());
     client.watch.due_in(listener.settings.body_timeout);
@@ -70,7 +67,7 @@ fn compose(
     fault: &Fault,
     with_details: bool,
     manner: &Manner,
-    may_go_on: bool,
+    (may_go_on, date): (bool, &str),
 ) -> String {
     let reason = reason_phrase(status);
     // What is wrong with its request a client may always know; what is wrong behind us, addresses
@@ -80,7 +77,6 @@ fn compose(
     } else {
         format!("{status} {reason}\n")
     };
-    let date = httpdate::fmt_http_date(SystemTime::now());
     let mut answer = format!(
         "HTTP/1.1 {status} {reason}\r\nDate: {date}\r\nContent-Type: text/plain; charset=utf-8\r\n\
          Content-Length: {}\r\nCache-Control: no-store\r\nProxy-Status: lasthop; error={}",
@@ -152,19 +148,19 @@ mod tests {
     fn details_are_escaped_and_hidden_on_demand() {
         let fault = Fault::Request(Refusal::new(400, "a \"quoted\" \\ reason"));
         let manner = Manner::default();
-        let shown = compose(400, &fault, true, &manner, false);
+        let shown = compose(400, &fault, true, &manner, (false, "today"));
         assert!(shown.contains(
             "Proxy-Status: lasthop; error=http_request_error; details=\"a \\\"quoted\\\" \\\\ reason\"\r\n"
         ));
         assert!(shown.ends_with("400 Bad Request: a \"quoted\" \\ reason\n"));
-        let hidden = compose(400, &fault, false, &manner, false);
+        let hidden = compose(400, &fault, false, &manner, (false, "today"));
         assert!(hidden.contains("Proxy-Status: lasthop; error=http_request_error\r\n"));
         assert!(
             hidden.ends_with("400 Bad Request: a \"quoted\" \\ reason\n"),
             "its own mistake"
         );
         let inside = Fault::BadAnswer("a secret of the app");
-        assert!(!compose(502, &inside, false, &manner, false).contains("secret"));
+        assert!(!compose(502, &inside, false, &manner, (false, "today")).contains("secret"));
     }
 
     #[test]
@@ -173,7 +169,7 @@ mod tests {
             is_head: true,
             ..Manner::default()
         };
-        let answer = compose(404, &Fault::NoRoute, true, &manner, true);
+        let answer = compose(404, &Fault::NoRoute, true, &manner, (true, "today"));
         assert!(answer.ends_with("\r\n\r\n"));
         let body = "404 Not Found: no route for this host and path\n";
         assert!(

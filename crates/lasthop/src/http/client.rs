@@ -13,7 +13,10 @@ use lasthop_http1::scan::HeadScan;
 
 use super::fault::{Fault, Gone};
 use super::site::ListenerSite;
-use crate::transport::{BUFFER_BYTES, Buffer, BufferPool, Stream, Watch};
+use crate::transport::{BUFFER_BYTES, Buffer, BufferPool, Interrupt, Stream, Watch};
+
+/// How long a client that connected before a drain, and has not asked for anything, may still do so.
+const FIRST_REQUEST_IN_A_DRAIN: Duration = Duration::from_secs(1);
 
 /// One client, from accept to close.
 #[derive(Debug)]
@@ -25,6 +28,18 @@ pub(super) struct Client {
     pub(super) peer: Peer,
     /// The client has sent its last byte (a FIN); it may still read.
     pub(super) half_closed: bool,
+    pub(super) standing: Standing,
+}
+
+/// What a drain owes a client that has said nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// A moment for its first request.
+    New,
+    /// That moment has begun.
+    Hurried,
+    /// Nothing more: it has been answered before.
+    Served,
 }
 
 /// Who the client is, as the app is told.
@@ -59,9 +74,27 @@ impl Client {
             if self.stream.poll_readable(cx).is_ready() {
                 return Poll::Ready(Woken::Readable);
             }
-            self.watch.poll_interrupt(cx).map(|_| Woken::Leave)
+            self.poll_leave(cx).map(|()| Woken::Leave)
         })
         .await
+    }
+
+    /// Ready when it is time for a client to leave that has said nothing. A drain sends it away, but
+    /// not with a request in the kernel of which the event loop has not heard yet, and a new client
+    /// has a moment to make its request: it was let in.
+    fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match (ready!(self.watch.poll_interrupt(cx)), self.standing) {
+            (Interrupt::Deadline, _) => Poll::Ready(()),
+            (Interrupt::Drain, Standing::New) => {
+                self.standing = Standing::Hurried;
+                self.watch.due_in(FIRST_REQUEST_IN_A_DRAIN);
+                self.watch.poll_deadline(cx)
+            }
+            (Interrupt::Drain, Standing::Served) if self.stream.is_quiet() => Poll::Ready(()),
+            (Interrupt::Drain, Standing::Hurried | Standing::Served) => {
+                self.watch.poll_deadline(cx)
+            }
+        }
     }
 
     /// Reads until the whole head of a request is in `input`; returns its length, or none where the
@@ -73,7 +106,8 @@ impl Client {
         let pool = &listener.site.buffers;
         let limits = &listener.limits;
         let mut scan = HeadScan::request();
-        let mut has_deadline = false;
+        // The first head has had one since the accept.
+        let mut has_deadline = self.standing != Standing::Served;
         loop {
             if let Some(input) = &self.input {
                 if let Some(length) = scan.scan(input.filled()).map_err(Refusal::from)? {
@@ -93,7 +127,7 @@ impl Client {
                 }
                 if !self.has_spoken() {
                     // Nothing was said, so there is nothing to answer.
-                    ready!(self.watch.poll_interrupt(cx));
+                    ready!(self.poll_leave(cx));
                     return Poll::Ready(Ok(0));
                 }
                 ready!(self.watch.poll_deadline(cx));

@@ -99,6 +99,11 @@ impl Download {
         };
         let head = response::parse(&buffer.filled()[..length], &mut storage, kind, &limits)
             .map_err(|malformed| Fault::BadAnswer(malformed.reason))?;
+        if head.is_switching() && !request.upload.is_sent() {
+            return Err(Fault::BadAnswer(
+                "it switched protocols before it had the whole request",
+            ));
+        }
         let mut scratch = site.scratch.borrow_mut();
         scratch.clear();
         let read = if head.is_interim() {
@@ -113,7 +118,11 @@ impl Download {
         } else {
             let may_go_on =
                 manner.keep_alive && request.upload.is_read() && !site.connections.is_draining();
-            let delivery = Delivery::of(&head, manner.version, may_go_on);
+            let date = site.date.text();
+            let delivery = Delivery {
+                date: Some(&date),
+                ..Delivery::of(&head, manner.version, may_go_on)
+            };
             response::write(&mut scratch, &head, &delivery);
             let framing = delivery.framing;
             let ends = match delivery.connection {

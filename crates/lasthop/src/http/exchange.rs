@@ -100,9 +100,9 @@ impl<'a> Exchange<'a> {
     /// Whether the request can be sent again on another connection without doing harm.
     pub(super) fn can_start_over(&self) -> bool {
         let upload = &self.request.upload;
-        self.app.as_ref().is_some_and(|app| app.answers > 0)
-            && upload.can_start_over()
-            && (self.request.is_idempotent || !upload.has_sent())
+        let was_reused = self.app.as_ref().is_some_and(|app| app.answers > 0);
+        let is_unseen = !upload.has_sent() || (was_reused && self.request.is_idempotent);
+        upload.can_start_over() && is_unseen
     }
 
     /// Lets the dead connection go and rewinds the request.
@@ -124,7 +124,12 @@ impl<'a> Exchange<'a> {
         // Interim answers; where the client does not take them, the final one will tell.
         let _pending = self.download.poll_flush(cx, self.client, &mut moved)?;
         self.poll_client(cx)?;
-        let waits_for = self.request.upload.waits_for();
+        self.manner.is_torn = self.download.began && !self.download.is_flushed();
+        let waits_for = match self.request.upload.waits_for() {
+            // It waits for the app to say so, and so do we.
+            WaitsFor::Client if self.request.expects_continue => WaitsFor::Nobody,
+            other => other,
+        };
         let time_starts = moved && waits_for != WaitsFor::Nobody;
         if time_starts || self.waits_for != Some(waits_for) {
             self.waits_for = Some(waits_for);
@@ -222,19 +227,28 @@ impl<'a> Exchange<'a> {
 
     fn take_head(&mut self, length: usize) -> Result<Head, Fault> {
         self.scan = HeadScan::response();
-        self.waits_for = None;
-        self.download.take_head(
+        let head = self.download.take_head(
             &mut self.app_input,
             length,
             &self.listener.site,
             self.request,
             self.manner,
-        )
+        )?;
+        match &head {
+            // The client has been told to go on, or is about to be.
+            Head::Interim => self.request.expects_continue = false,
+            Head::Final(_) => self.waits_for = None,
+        }
+        Ok(head)
     }
 
     /// The head of the final answer is there.
     pub(super) fn begin(&mut self, answer: Answer) {
-        self.manner.is_cut_by_reset = answer.ends == Ends::ByClose;
+        if answer.ends == Ends::ByClose {
+            // However this connection ends before the answer is whole, by a panic or a kill even, the
+            // client must not take it for whole. `settle` takes it back.
+            self.client.stream.reset_on_close(true);
+        }
         self.answer = Some(answer);
     }
 
@@ -347,6 +361,13 @@ impl<'a> Exchange<'a> {
     /// it unread, make the kernel send a reset.
     pub(super) fn client_may_still_send(&self) -> bool {
         !self.client.half_closed && (!self.request.upload.is_read() || self.client.input.is_some())
+    }
+
+    /// The answer is whole.
+    pub(super) fn finish(&mut self) {
+        if self.ends() == Ends::ByClose {
+            self.client.stream.reset_on_close(false);
+        }
     }
 
     /// The app has agreed to switch protocols.

@@ -70,6 +70,7 @@ async fn carry(
     let answer = deliver(&mut exchange).await?;
     exchange.begin(answer);
     poll_fn(|cx| exchange.poll_answer(cx)).await?;
+    exchange.finish();
     Ok(settle(exchange))
 }
 

@@ -7,6 +7,7 @@
 mod answer;
 mod body;
 mod client;
+mod date;
 mod download;
 mod exchange;
 mod fault;
@@ -17,5 +18,6 @@ mod serve;
 mod site;
 mod upload;
 
+pub use date::DateText;
 pub use serve::serve;
 pub use site::{ListenerSite, Site};

@@ -35,8 +35,9 @@ pub(super) struct Manner {
     pub(super) is_read: bool,
     /// Bytes of an answer may have reached the client.
     pub(super) is_answered: bool,
-    /// The end of the connection marks the end of the answer: one that is cut must end in a reset.
-    pub(super) is_cut_by_reset: bool,
+    /// Part of an interim answer has reached the client and the rest has not: nothing of ours can
+    /// follow it.
+    pub(super) is_torn: bool,
 }
 
 impl Default for Manner {
@@ -48,7 +49,7 @@ impl Default for Manner {
             route: None,
             is_read: false,
             is_answered: false,
-            is_cut_by_reset: false,
+            is_torn: false,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::task::spawn_local;
 
-use super::client::{Client, Peer, Woken};
+use super::client::{Client, Peer, Standing, Woken};
 use super::forward::{After, Joined, forward};
 use super::site::ListenerSite;
 use crate::relay::{Direction, TunnelEnd, tunnel};
@@ -38,6 +38,7 @@ pub fn serve(
         stream,
         input: None,
         half_closed: false,
+        standing: Standing::New,
     };
     async move {
         let mut timeout = listener.settings.header_timeout;
@@ -47,13 +48,16 @@ pub fn serve(
             }
             // On the heap for as long as it takes: an idle connection carries no request's state.
             match Box::pin(forward(&mut client, &listener)).await {
-                After::Next => timeout = listener.settings.idle_timeout,
+                After::Next => {
+                    client.standing = Standing::Served;
+                    timeout = listener.settings.idle_timeout;
+                }
                 after => break after,
             }
         };
         match after {
             After::Next | After::Close => {}
-            After::Reset => client.stream.reset_on_close(),
+            After::Reset => client.stream.reset_on_close(true),
             After::Linger => Box::pin(linger(&mut client, &listener)).await,
             After::Tunnel(joined) => join(client, &listener, *joined),
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use lasthop_http1::limits::HeadLimits;
 
+use super::date::DateText;
 use crate::config::{Config, Listener};
 use crate::observe::Repeats;
 use crate::route::RouteTable;
@@ -29,6 +30,8 @@ pub struct Site {
     pub connections: Connections,
     /// Heads are serialised here before they go into a buffer; never borrowed across an await.
     pub scratch: RefCell<Vec<u8>>,
+    /// For answers whose app sent none (RFC 9110 section 6.6.1).
+    pub date: DateText,
     /// Failures that repeat are counted here instead of filling the log.
     pub repeats: Repeats,
 }

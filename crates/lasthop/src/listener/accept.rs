@@ -7,7 +7,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lasthop_kernel::connect::{ConnectFault, Step};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
@@ -20,32 +20,36 @@ use crate::transport::Stream;
 /// nothing, short enough that nobody notices when one is free again.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Between two log lines about failing accepts, in pauses: ten seconds.
-const PAUSES_PER_LOG_LINE: u32 = 200;
+/// Between two log lines about failing accepts.
+const QUIET: Duration = Duration::from_secs(10);
 
-/// Counts failing accepts between log lines.
+/// Connections taken from the queue of a listener that is about to be closed. No more can be in it,
+/// and whoever connects meanwhile must not keep it open.
+const LEFT_IN_QUEUE_MAX: usize = 4096;
+
+/// When failing accepts were last told of.
 #[derive(Default)]
-struct Failures(u32);
+struct Failures(Option<Instant>);
 
 impl Failures {
     /// Deals with a failed accept: nothing to do about a client that left, a pause for a shortage.
     async fn pause(&mut self, error: &io::Error, listener: &str) {
-        match ConnectFault::of(Step::Socket, error) {
-            ConnectFault::Descriptors | ConnectFault::Memory => {
-                if self.0.is_multiple_of(PAUSES_PER_LOG_LINE) {
-                    tracing::error!(
-                        listener,
-                        %error,
-                        fix = "raise the limit on open files (LimitNOFILE= of the service, ulimit -n, fs.file-max)",
-                        "cannot accept connections"
-                    );
-                }
-                self.0 = self.0.wrapping_add(1);
-                sleep(PAUSE).await;
-            }
-            // accept(2): errors of the connection itself are reported here and concern nobody else.
-            _ => tracing::debug!(listener, %error, "a connection was gone before it was accepted"),
+        if error.kind() == io::ErrorKind::ConnectionAborted {
+            // accept(2) reports errors of the connection itself, which concern nobody else.
+            tracing::debug!(listener, %error, "a connection was gone before it was accepted");
+            return;
         }
+        if self.0.is_none_or(|told| told.elapsed() >= QUIET) {
+            self.0 = Some(Instant::now());
+            let fix = match ConnectFault::of(Step::Socket, error) {
+                ConnectFault::Descriptors => Some(
+                    "raise the limit on open files (LimitNOFILE= of the service, ulimit -n, fs.file-max)",
+                ),
+                _ => None,
+            };
+            tracing::error!(listener, %error, fix, "cannot accept connections");
+        }
+        sleep(PAUSE).await;
     }
 }
 
@@ -66,7 +70,6 @@ pub async fn accept_tcp(
         };
         match accepted {
             Ok((stream, peer)) => {
-                failures = Failures::default();
                 take(stream, peer.ip(), &mut serve);
             }
             Err(error) => failures.pause(&error, name).await,
@@ -77,7 +80,10 @@ pub async fn accept_tcp(
     let Ok(listener) = listener.into_std() else {
         return;
     };
-    while let Ok((stream, peer)) = listener.accept() {
+    for _ in 0..LEFT_IN_QUEUE_MAX {
+        let Ok((stream, peer)) = listener.accept() else {
+            return;
+        };
         if stream.set_nonblocking(true).is_ok()
             && let Ok(stream) = TcpStream::from_std(stream)
         {
@@ -108,7 +114,6 @@ pub async fn accept_unix<F: Future<Output = ()>>(
         };
         match accepted.and_then(|(stream, _)| stream.into_std()) {
             Ok(stream) => {
-                failures = Failures::default();
                 hand_over(stream).await;
             }
             Err(error) => failures.pause(&error, name).await,
@@ -118,7 +123,10 @@ pub async fn accept_unix<F: Future<Output = ()>>(
     let Ok(listener) = listener.into_std() else {
         return;
     };
-    while let Ok((stream, _)) = listener.accept() {
+    for _ in 0..LEFT_IN_QUEUE_MAX {
+        let Ok((stream, _)) = listener.accept() else {
+            return;
+        };
         if stream.set_nonblocking(true).is_ok() {
             hand_over(stream).await;
         }

@@ -1,7 +1,7 @@
 //! The operator log: one line an event, on standard error, written by a thread of its own.
 //!
 //! A worker never waits for whoever reads the log: lines go through a bounded queue, and where the
-//! reader is too slow they are dropped and counted.
+//! reader is too slow they are dropped.
 
 use std::io;
 

@@ -19,6 +19,10 @@ const WAITING_BYTES_MAX: usize = BUFFER_BYTES;
 /// would do it at 128; a bulk transfer at 16 KiB a read holds the worker much longer than that.
 const READS_IN_A_ROW_MAX: usize = 16;
 
+/// Silence allowed once one side has ended. What is left is the other's farewell, and an app whose
+/// work is done should not hold its connection for a client that forgot to close.
+const FAREWELL_MAX: Duration = Duration::from_secs(60);
+
 /// How a tunnel ended.
 #[derive(Debug)]
 pub enum TunnelEnd {
@@ -117,7 +121,12 @@ pub fn tunnel(
             return Poll::Ready(TunnelEnd::Closed);
         }
         if moved {
-            watch.due_in(timeout);
+            let is_ending = up || down;
+            watch.due_in(if is_ending {
+                timeout.min(FAREWELL_MAX)
+            } else {
+                timeout
+            });
         }
         watch.poll_deadline(cx).map(|()| TunnelEnd::Silent)
     })

@@ -21,7 +21,8 @@ use acceptor::Acceptor;
 use signals::Signals;
 use worker::{Workers, spawn_workers};
 
-/// Descriptors that are always open besides connections: listeners, epoll, log. For the start-up line.
+/// A limit on descriptors below which a warning is due: two for each request in flight, and a few
+/// dozen for listeners, event loops and the log.
 const NOFILE_COMFORTABLE: u64 = 4096;
 
 /// Why a server did not come up or did not stay up.
@@ -53,6 +54,8 @@ pub enum Ended {
     Drained,
     /// The deadline or a second signal ended what was still going on.
     CutShort,
+    /// A worker failed; the others were drained.
+    WorkerFailed,
 }
 
 /// Serves `config` until a signal ends it. `announce` is told of every listener once all of them are
@@ -114,14 +117,21 @@ async fn supervise(
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );
-    tokio::select! {
-        signal = signals.next() => tracing::info!(signal, "draining"),
-        () = workers.any_died() => tracing::error!("a worker ended by itself; draining the others"),
-    }
+    let failed = tokio::select! {
+        signal = signals.next() => {
+            tracing::info!(signal, "draining");
+            false
+        }
+        () = workers.any_died() => {
+            tracing::error!("a worker ended by itself; draining the others");
+            true
+        }
+    };
     // The receivers live in the workers; one that is gone needs no drain.
     let _ = drain.send(true);
     acceptor.finish().await;
-    Ok(drain_workers(workers, &mut signals, config.server.drain_timeout).await)
+    let ended = drain_workers(workers, &mut signals, config.server.drain_timeout).await;
+    Ok(if failed { Ended::WorkerFailed } else { ended })
 }
 
 /// Waits for the workers to finish what they have begun, until the deadline or another signal.

@@ -14,11 +14,11 @@ use std::time::Instant;
 
 use lasthop_http1::limits::HeadLimits;
 use tokio::sync::{mpsc, watch};
-use tokio::task::spawn_local;
+use tokio::task::{JoinSet, spawn_local};
 
 use super::{ServeError, local_runtime};
 use crate::config::Config;
-use crate::http::{self, ListenerSite, Site};
+use crate::http::{self, DateText, ListenerSite, Site};
 use crate::listener::accept_tcp;
 use crate::observe::Repeats;
 use crate::route::RouteTable;
@@ -47,9 +47,10 @@ pub(super) struct WorkerHandle {
 }
 
 impl WorkerHandle {
-    /// Client connections it has.
+    /// Client connections it has, or has been handed and not looked at yet.
     pub(super) fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        let waiting = self.inbox.max_capacity() - self.inbox.capacity();
+        self.connections.load(Ordering::Relaxed) + waiting
     }
 
     /// Gives it a connection, once there is room in its inbox.
@@ -65,8 +66,18 @@ pub(super) struct Workers {
     threads: Vec<JoinHandle<()>>,
     /// Told to end at once.
     stop: watch::Sender<bool>,
-    /// Every worker holds a sender until it has nothing more to serve.
-    drained: mpsc::Receiver<()>,
+    /// Every worker holds a sender until it has nothing more to serve, and sends a word as it leaves.
+    left: mpsc::Receiver<()>,
+}
+
+/// Tells the main thread that a worker has left, however it did: also by a panic.
+struct Leaving(mpsc::Sender<()>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        // The channel holds one word; a second worker's end needs no second one.
+        let _ = self.0.try_send(());
+    }
 }
 
 /// What a worker is given at its start.
@@ -79,7 +90,7 @@ struct Start {
     connections: Arc<AtomicUsize>,
     draining: watch::Receiver<bool>,
     stop: watch::Receiver<bool>,
-    drained: mpsc::Sender<()>,
+    leaving: Leaving,
 }
 
 /// Starts as many workers as configured, each with one socket of every TCP listener.
@@ -90,7 +101,8 @@ pub(super) fn spawn_workers(
     draining: &watch::Receiver<bool>,
 ) -> Result<Workers, ServeError> {
     let (stop, stopped) = watch::channel(false);
-    let (drained, all_drained) = mpsc::channel(1);
+    let (leaving, left) = mpsc::channel(1);
+    let (started, starts) = std::sync::mpsc::channel();
     let mut handles = Vec::new();
     let mut threads = Vec::new();
     let mut sockets: Vec<_> = tcp
@@ -116,19 +128,23 @@ pub(super) fn spawn_workers(
             connections,
             draining: draining.clone(),
             stop: stopped.clone(),
-            drained: drained.clone(),
+            leaving: Leaving(leaving.clone()),
         };
+        let started = started.clone();
         let thread = std::thread::Builder::new()
             .name(format!("worker-{number}"))
-            .spawn(move || run(start))
+            .spawn(move || run(start, started))
             .map_err(ServeError::host("start a worker thread"))?;
         threads.push(thread);
     }
+    drop(started);
+    // Every worker reports once, or is gone; the first failure is the server's.
+    starts.iter().collect::<Result<(), _>>()?;
     Ok(Workers {
         handles: handles.into(),
         threads,
         stop,
-        drained: all_drained,
+        left,
     })
 }
 
@@ -139,8 +155,7 @@ impl Workers {
 
     /// Resolves if a worker ends without having been asked to.
     pub(super) async fn any_died(&mut self) {
-        // Every worker sends a word when it ends; during normal work nobody does.
-        let _ = self.drained.recv().await;
+        let _ = self.left.recv().await;
     }
 
     /// Nothing more is handed over; the acceptor is gone by now.
@@ -150,7 +165,7 @@ impl Workers {
 
     /// Resolves once no worker serves anything any more.
     pub(super) async fn all_drained(&mut self) {
-        while self.drained.recv().await.is_some() {}
+        while self.left.recv().await.is_some() {}
     }
 
     /// Ends the workers and whatever they still serve.
@@ -163,29 +178,32 @@ impl Workers {
     }
 }
 
-fn run(start: Start) {
+/// The life of a worker's thread. `started` hears whether it could begin.
+fn run(start: Start, started: std::sync::mpsc::Sender<Result<(), ServeError>>) {
     let number = start.number;
-    let drained = start.drained.clone();
-    let result = local_runtime().map(|runtime| {
-        let _entered = runtime.enter();
-        runtime.block_on(work(start))
-    });
-    match result {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(worker = number, %error, "worker failed"),
-        Err(error) => tracing::error!(worker = number, %error, "worker failed"),
+    let runtime = match local_runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            // The main thread waits for this word.
+            let _ = started.send(Err(error));
+            return;
+        }
+    };
+    let _ = started.send(Ok(()));
+    drop(started);
+    let _entered = runtime.enter();
+    if let Err(error) = runtime.block_on(work(start)) {
+        tracing::error!(worker = number, %error, "worker failed");
     }
-    // The channel holds one word; a second worker's end needs no second one.
-    let _ = drained.try_send(());
 }
 
 /// Serves until drained or stopped. Dropping the runtime afterwards closes what is left.
 async fn work(start: Start) -> io::Result<()> {
     let mut stop = start.stop.clone();
     let worker = Worker::new(&start);
-    worker.keep_house();
     tokio::select! {
         result = worker.serve_until_drained(start) => result,
+        () = worker.keep_house() => Err(io::Error::other("its housekeeping ended")),
         _ = stop.wait_for(|stop| *stop) => Ok(()),
     }
 }
@@ -214,22 +232,23 @@ impl Worker {
         Self { site, listeners }
     }
 
-    /// Starts what goes on beside the requests: deadlines, and the idle connections to the apps.
-    fn keep_house(&self) {
+    /// What goes on beside the requests: deadlines, and the idle connections to the apps. Resolves
+    /// only if any of it fails, which would leave requests without deadlines.
+    async fn keep_house(&self) {
+        let mut chores = JoinSet::new();
         for upstream in &self.site.upstreams {
-            spawn_local(Rc::clone(upstream).watch_idle());
+            chores.spawn_local(Rc::clone(upstream).watch_idle());
         }
         let site = Rc::clone(&self.site);
-        spawn_local(async move {
+        chores.spawn_local(async move {
             let expire = |now| {
-                let left = site
-                    .upstreams
-                    .iter()
-                    .filter(|upstream| upstream.expire_idle(now));
+                let upstreams = site.upstreams.iter();
+                let left = upstreams.filter(|upstream| upstream.expire_idle(now));
                 left.count() > 0
             };
             site.connections.keep_sweeping(expire).await;
         });
+        chores.join_next().await;
     }
 
     async fn serve_until_drained(&self, start: Start) -> io::Result<()> {
@@ -237,6 +256,7 @@ impl Worker {
             listeners,
             mut inbox,
             mut draining,
+            leaving: _leaving,
             ..
         } = start;
         let mut accepting = Vec::new();
@@ -318,6 +338,7 @@ fn site(
         routes: RouteTable::new(&config.routes),
         upstreams,
         buffers: BufferPool::new(BUFFERED_BYTES_MAX),
+        date: DateText::new(connections.clock().clone()),
         connections,
         scratch: std::cell::RefCell::new(Vec::new()),
         repeats: Repeats::default(),

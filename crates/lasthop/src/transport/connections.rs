@@ -192,11 +192,6 @@ impl Watch {
         self.table.0.rows.borrow_mut()[self.key].due = Some(due);
     }
 
-    /// Sets the deadline to a point in time, or to none.
-    pub fn due_at(&self, due: Option<Instant>) {
-        self.table.0.rows.borrow_mut()[self.key].due = due;
-    }
-
     /// The time by the worker's coarse clock.
     pub fn now(&self) -> Instant {
         self.table.0.clock.now()

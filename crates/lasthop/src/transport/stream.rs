@@ -21,6 +21,15 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
+/// What happened on a connection that should be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disturbance {
+    /// The peer has closed it, or it failed.
+    Closed,
+    /// The peer has sent something.
+    Spoke,
+}
+
 impl Stream {
     /// Ready once a read would return bytes, the end of the stream, or an error.
     ///
@@ -69,12 +78,13 @@ impl Stream {
     ///
     /// Unlike [`Stream::poll_readable`] it looks (`recv(2)` with `MSG_PEEK`) before it answers, so
     /// stale readiness does not count.
-    pub fn poll_disturbed(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_disturbed(&self, cx: &mut Context<'_>) -> Poll<Disturbance> {
         loop {
             ready!(self.poll_readable(cx)).ok();
             let look = || match lasthop_kernel::socket::pending_input(self) {
                 Peek::Quiet => Err(io::ErrorKind::WouldBlock.into()),
-                Peek::Bytes | Peek::Closed | Peek::Error(_) => Ok(()),
+                Peek::Bytes => Ok(Disturbance::Spoke),
+                Peek::Closed | Peek::Error(_) => Ok(Disturbance::Closed),
             };
             // `try_io` takes the readiness back when we say that the call would block.
             let looked = match self {
@@ -83,7 +93,8 @@ impl Stream {
             };
             match looked {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(()) | Err(_) => return Poll::Ready(()),
+                Ok(disturbance) => return Poll::Ready(disturbance),
+                Err(_) => return Poll::Ready(Disturbance::Closed),
             }
         }
     }
@@ -93,12 +104,13 @@ impl Stream {
         lasthop_kernel::socket::pending_input(self) == Peek::Quiet
     }
 
-    /// Makes the close of this stream a reset, so that nobody can take what was sent for whole.
-    pub fn reset_on_close(&self) {
+    /// Makes the close of this stream a reset, so that nobody can take what was sent for whole; or an
+    /// orderly end again.
+    pub fn reset_on_close(&self, reset: bool) {
         // Only TCP has resets; a Unix stream is closed as it is.
         if let Self::Tcp(stream) = self {
             // A socket that is gone already needs no reset.
-            let _ = lasthop_kernel::socket::reset_on_close(stream);
+            let _ = lasthop_kernel::socket::reset_on_close(stream, reset);
         }
     }
 

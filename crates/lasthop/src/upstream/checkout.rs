@@ -5,7 +5,6 @@ use std::cell::Cell;
 use std::io;
 use std::time::Instant;
 
-use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout_at};
 
 use super::admission::Permit;
@@ -75,6 +74,8 @@ impl Upstream {
                 Admitted::Idle(connection) => return Ok(connection),
             },
         };
+        // The patience with the app begins when it is first asked, however long the queue was.
+        let started = Instant::now();
         let (mut attempts, obstacle) = match self.connect_at_once(target, started).await {
             Ok((stream, target)) => {
                 return Ok(Connection {
@@ -111,15 +112,7 @@ impl Upstream {
     /// Waits for a connection that another request of this worker is done with.
     async fn handed_over(&self, need: Need) -> Connection {
         if !need.fresh {
-            let (sender, handed_over) = oneshot::channel();
-            {
-                let mut waiting = self.waiting.borrow_mut();
-                // Those who gave up. The longest patience bounds how long one stays.
-                while waiting.front().is_some_and(oneshot::Sender::is_closed) {
-                    waiting.pop_front();
-                }
-                waiting.push_back(sender);
-            }
+            let handed_over = self.waiting.borrow_mut().join(need);
             if let Ok(connection) = handed_over.await {
                 return connection;
             }

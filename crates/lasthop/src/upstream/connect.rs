@@ -95,14 +95,8 @@ impl Dial {
                         });
                     }
                 }
-                match stream.take_error()? {
-                    None => Ok(Stream::Tcp(stream)),
-                    Some(source) => Err(connect::ConnectError {
-                        step: Step::Connect,
-                        source,
-                    }
-                    .into()),
-                }
+                connect::tcp_finish(&stream)?;
+                Ok(Stream::Tcp(stream))
             }
             Self::Unix { target, socket } => {
                 let connecting = match socket.take() {

@@ -108,6 +108,9 @@ impl ConnectError {
                 _ => format!("source ports: all in use towards {target}"),
             },
             ConnectErrorKind::Backlog => format!("backlog: the listen queue of {target} is full"),
+            ConnectErrorKind::Descriptors if self.fault == Some(ConnectFault::Memory) => {
+                format!("kernel memory: {}", source.kind())
+            }
             ConnectErrorKind::Descriptors => format!("file descriptors: {}", source.kind()),
             ConnectErrorKind::Limit => format!("max_connections: {source}"),
             ConnectErrorKind::Other => format!("cannot connect to {target}: {}", source.kind()),

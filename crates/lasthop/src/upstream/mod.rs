@@ -10,21 +10,22 @@ mod checkout;
 mod connect;
 mod error;
 mod pool;
+mod waiting;
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 pub use admission::{Admission, Permit};
 pub use checkout::Need;
 pub use error::{ConnectError, ConnectErrorKind};
 use pool::Pool;
+use waiting::{Offered, Waiting};
 
 use crate::config;
 use crate::transport::{Clock, Stream};
@@ -44,8 +45,8 @@ pub struct Upstream {
     /// The target of the next request, round robin. Counted per worker: no line shared for it.
     turn: Cell<usize>,
     pool: RefCell<Pool>,
-    /// Requests of this worker that wait for `max_connections`, to be handed a parked connection.
-    waiting: RefCell<VecDeque<oneshot::Sender<Connection>>>,
+    /// Requests of this worker that wait, to be handed a connection that another is done with.
+    waiting: RefCell<Waiting>,
     /// One permit: whoever holds it retries a target that cannot take connections now, the others
     /// stand in line behind, first in first out.
     line: Semaphore,
@@ -90,7 +91,7 @@ impl Upstream {
             worker,
             clock,
             turn: Cell::new(worker),
-            waiting: RefCell::new(VecDeque::new()),
+            waiting: RefCell::default(),
             line: Semaphore::new(1),
             jitter: Cell::new(seed | 1),
         }
@@ -106,16 +107,21 @@ impl Upstream {
         needs_rest: bool,
     ) {
         connection.answers = connection.answers.saturating_add(1);
-        while !needs_rest && let Some(waiter) = self.next_waiter() {
-            match waiter.send(connection) {
-                Ok(()) => return,
-                Err(back) => connection = back,
-            }
-        }
-        if self.admission.short_of_permits() > 0 {
-            // Another worker's request waits for the permit that goes with this connection.
+        let short_of_permits = self.admission.short_of_permits();
+        let connection = if needs_rest && short_of_permits == 0 {
+            connection
+        } else if needs_rest {
             return;
-        }
+        } else {
+            match self
+                .waiting
+                .borrow_mut()
+                .offer(connection, short_of_permits)
+            {
+                Offered::Taken | Offered::Closed => return,
+                Offered::Idle(connection) => connection,
+            }
+        };
         let mut timeout = self.settings.keepalive.timeout;
         if let Some(app_timeout) = app_timeout {
             timeout = timeout.min(app_timeout.saturating_sub(KEEP_ALIVE_MARGIN));
@@ -126,15 +132,6 @@ impl Upstream {
                 .borrow_mut()
                 .put(connection, now, now + timeout, needs_rest);
         }
-    }
-
-    fn next_waiter(&self) -> Option<oneshot::Sender<Connection>> {
-        self.waiting.borrow_mut().pop_front()
-    }
-
-    /// Idle connections of this worker.
-    pub fn idle(&self) -> usize {
-        self.pool.borrow().len()
     }
 
     /// Closes idle connections that are past their time; returns whether any is left.
@@ -150,7 +147,9 @@ impl Upstream {
     /// or says something leave at once, and one leaves when another worker asks for its permit.
     pub async fn watch_idle(self: Rc<Self>) {
         let disturbed = tokio::task::unconstrained(poll_fn(|cx| {
-            self.pool.borrow_mut().remove_disturbed(cx);
+            self.pool
+                .borrow_mut()
+                .remove_disturbed(cx, self.clock.now());
             Poll::<()>::Pending
         }));
         let asked = async {

