@@ -13,7 +13,7 @@ use lasthop_http1::scan::HeadScan;
 
 use super::fault::{Fault, Gone};
 use super::site::ListenerSite;
-use crate::transport::{BUFFER_BYTES, Buffer, BufferPool, Interrupt, Stream, Watch};
+use crate::transport::{BUFFER_BYTES, Buffer, BufferPool, Failure, Interrupt, Stream, Watch};
 
 /// How long a client that connected before a drain, and has not asked for anything, may still do so.
 const FIRST_REQUEST_IN_A_DRAIN: Duration = Duration::from_secs(1);
@@ -170,6 +170,31 @@ impl Client {
         poll_fill(&mut self.stream, &mut self.input, cx, pool, bytes_max)
     }
 
+    /// Ready once the connection fails, while nobody reads from it. `failure` is kept between polls.
+    pub(super) fn poll_failure(
+        &self,
+        cx: &mut Context<'_>,
+        failure: &mut Option<Failure>,
+    ) -> Poll<Gone> {
+        let failure = match failure {
+            Some(failure) => failure,
+            None => match self.stream.failure() {
+                Ok(new) => failure.insert(new),
+                // Out of descriptors, say: the next write will tell.
+                Err(_) => return Poll::Pending,
+            },
+        };
+        let reset = |()| Gone::Failed(io::ErrorKind::ConnectionReset.into());
+        failure.as_mut().poll(cx).map(reset)
+    }
+
+    /// Whether there is room to read ahead. Without, only a failure tells that the client is gone.
+    pub(super) fn may_read_ahead(&self) -> bool {
+        self.input
+            .as_ref()
+            .is_none_or(|input| input.len() < BUFFER_BYTES)
+    }
+
     /// Ready once the client is certain to be gone while we wait for somebody else. What it sends
     /// meanwhile (its next request, as a rule) is read ahead, up to one buffer.
     ///
@@ -189,12 +214,7 @@ impl Client {
                     Poll::Pending
                 };
             }
-            // A full buffer means that the client is there, or was; the next write will tell.
-            if self
-                .input
-                .as_ref()
-                .is_some_and(|input| input.len() >= BUFFER_BYTES)
-            {
+            if !self.may_read_ahead() {
                 return Poll::Pending;
             }
             ready!(self.stream.poll_readable(cx)).ok();

@@ -4,7 +4,6 @@
 //! and because both sides have to be watched for leaving. Neither is a task of its own: a poll
 //! function moves whatever can be moved and then says whom it waits for, and for how long.
 
-use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use lasthop_http1::scan::HeadScan;
@@ -16,17 +15,13 @@ use super::forward::{After, Joined};
 use super::request::{Manner, Request};
 use super::site::ListenerSite;
 use super::upload::{UploadError, WaitsFor};
-use crate::transport::Buffer;
+use crate::transport::{Buffer, Failure};
 use crate::upstream::Connection;
-
-/// Interim answers (1xx) passed on per request. Browsers and apps know one or two.
-const INTERIM_ANSWERS_MAX: usize = 100;
 
 /// Reads of a body in a row before other connections of the worker run: 256 KiB.
 const READS_IN_A_ROW_MAX: usize = 16;
 
 /// A request and its answer in flight.
-#[derive(Debug)]
 pub(super) struct Exchange<'a> {
     pub(super) client: &'a mut Client,
     pub(super) listener: &'a ListenerSite,
@@ -39,6 +34,8 @@ pub(super) struct Exchange<'a> {
     answer: Option<Answer>,
     /// Whom the present deadline is for.
     waits_for: Option<WaitsFor>,
+    /// Watches the client while nobody reads from it.
+    client_failure: Option<Failure>,
     /// The answer broke off; what came of it is still on its way to the client.
     broken: Option<Fault>,
 }
@@ -56,17 +53,6 @@ impl From<Fault> for NoHead {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
     }
-}
-
-/// Sends the request and waits for the head of the final answer, passing interim ones on.
-pub(super) async fn head(exchange: &mut Exchange<'_>) -> Result<Answer, NoHead> {
-    for _ in 0..=INTERIM_ANSWERS_MAX {
-        let length = poll_fn(|cx| exchange.poll_head(cx)).await?;
-        if let Head::Final(answer) = exchange.take_head(length)? {
-            return Ok(answer);
-        }
-    }
-    Err(Fault::BadAnswer("the application sent interim answers without end").into())
 }
 
 impl<'a> Exchange<'a> {
@@ -88,6 +74,7 @@ impl<'a> Exchange<'a> {
             scan: HeadScan::response(),
             answer: None,
             waits_for: None,
+            client_failure: None,
             broken: None,
         }
     }
@@ -115,7 +102,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Sends what there is to send and reads until a head is whole; ready with its length.
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, NoHead>> {
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, NoHead>> {
         let mut moved = false;
         self.poll_upload(cx, &mut moved)?;
         if let Poll::Ready(length) = self.poll_scan(cx)? {
@@ -212,20 +199,28 @@ impl<'a> Exchange<'a> {
 
     /// Notices a client that leaves, and reads ahead what it sends.
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
-        if !self.request.upload.is_read() {
+        let upload = &self.request.upload;
+        if !upload.is_read() && upload.waits_for() == WaitsFor::Client {
             // The upload reads from the client itself.
             return Ok(());
         }
-        match self
-            .client
-            .poll_gone(cx, &self.listener.site.buffers, false)
-        {
+        if upload.is_read() && self.client.may_read_ahead() {
+            return match self
+                .client
+                .poll_gone(cx, &self.listener.site.buffers, false)
+            {
+                Poll::Ready(gone) => Err(Fault::ClientGone(gone)),
+                Poll::Pending => Ok(()),
+            };
+        }
+        // Nobody reads: the app is slower than the client, or the client has asked for much more.
+        match self.client.poll_failure(cx, &mut self.client_failure) {
             Poll::Ready(gone) => Err(Fault::ClientGone(gone)),
             Poll::Pending => Ok(()),
         }
     }
 
-    fn take_head(&mut self, length: usize) -> Result<Head, Fault> {
+    pub(super) fn take_head(&mut self, length: usize) -> Result<Head, Fault> {
         self.scan = HeadScan::response();
         let head = self.download.take_head(
             &mut self.app_input,
@@ -371,14 +366,26 @@ impl<'a> Exchange<'a> {
     }
 
     /// The app has agreed to switch protocols.
-    pub(super) fn into_tunnel(self) -> After {
-        match self.app {
+    pub(super) fn into_tunnel(mut self) -> After {
+        match self.app.take() {
             Some(app) => After::Tunnel(Box::new(Joined {
                 app,
-                from_app: self.app_input,
+                from_app: self.app_input.take(),
                 timeout: self.request.upstream.settings.tunnel_timeout,
             })),
             None => After::Close,
+        }
+    }
+}
+
+impl Drop for Exchange<'_> {
+    /// A request given up half-way: the app is told at once. An orderly end would wait behind bytes
+    /// that an app which does not read will never take.
+    fn drop(&mut self) {
+        if let Some(app) = &self.app
+            && !self.request.upload.is_sent()
+        {
+            app.stream.reset_on_close(true);
         }
     }
 }

@@ -8,15 +8,18 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::task::{Poll, ready};
 
+use super::answer;
 use super::client::{Client, unless_gone};
-use super::download::{Answer, Ends};
+use super::download::{Answer, Ends, Head};
 use super::exchange::{Exchange, NoHead};
 use super::fault::Fault;
 use super::request::{self, Manner, Request};
 use super::site::ListenerSite;
-use super::{answer, exchange};
 use crate::transport::Buffer;
 use crate::upstream::{Connection, Need};
+
+/// Interim answers (1xx) passed on per request. Browsers and apps know one or two.
+const INTERIM_ANSWERS_MAX: usize = 100;
 
 /// What becomes of the client's connection once its request is dealt with.
 #[derive(Debug)]
@@ -123,7 +126,7 @@ async fn deliver(exchange: &mut Exchange<'_>) -> Result<Answer, Fault> {
             }
         };
         exchange.take(app);
-        match exchange::head(exchange).await {
+        match head(exchange).await {
             Ok(answer) => return Ok(answer),
             Err(NoHead::Fault(fault)) => return Err(fault),
             Err(NoHead::Dead(cut)) => {
@@ -136,6 +139,17 @@ async fn deliver(exchange: &mut Exchange<'_>) -> Result<Answer, Fault> {
             }
         }
     }
+}
+
+/// Sends the request and waits for the head of the final answer, passing interim ones on.
+async fn head(exchange: &mut Exchange<'_>) -> Result<Answer, NoHead> {
+    for _ in 0..=INTERIM_ANSWERS_MAX {
+        let length = poll_fn(|cx| exchange.poll_head(cx)).await?;
+        if let Head::Final(answer) = exchange.take_head(length)? {
+            return Ok(answer);
+        }
+    }
+    Err(Fault::BadAnswer("the application sent interim answers without end").into())
 }
 
 /// After the answer: what becomes of the client's connection.

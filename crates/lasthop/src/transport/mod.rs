@@ -10,4 +10,4 @@ mod stream;
 
 pub use buffer::{BUFFER_BYTES, Buffer, BufferPool};
 pub use connections::{Clock, Connections, Interrupt, TICK, Watch};
-pub use stream::{Disturbance, Stream};
+pub use stream::{Disturbance, Failure, Stream};

@@ -21,6 +21,9 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
+/// See [`Stream::failure`].
+pub type Failure = Pin<Box<dyn Future<Output = ()>>>;
+
 /// What happened on a connection that should be silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disturbance {
@@ -97,6 +100,26 @@ impl Stream {
                 Err(_) => return Poll::Ready(Disturbance::Closed),
             }
         }
+    }
+
+    /// Resolves when a TCP connection fails (a reset), while nobody reads from it; never for a Unix
+    /// stream, which knows no resets.
+    ///
+    /// Readiness to read is no help then: it is there already, for bytes that nobody wants yet. So
+    /// the socket is registered once more, under another descriptor, to wait for errors alone.
+    ///
+    /// # Errors
+    /// As dup(2) and epoll_ctl(2).
+    pub fn failure(&self) -> io::Result<Failure> {
+        let again = match self {
+            Self::Tcp(stream) => std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?),
+            Self::Unix(_) => return Ok(Box::pin(std::future::pending())),
+        };
+        let again = TcpStream::from_std(again)?;
+        Ok(Box::pin(async move {
+            // An error of the wait itself would be one of the runtime, which is ending then.
+            let _ = again.ready(Interest::ERROR).await;
+        }))
     }
 
     /// Whether the peer has neither closed nor said anything, by asking the kernel now.
