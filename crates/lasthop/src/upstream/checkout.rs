@@ -164,7 +164,7 @@ impl Upstream {
         let any = if need.fresh {
             None
         } else {
-            pool.take_any(self.clock.now())
+            pool.take_any(self.clock.now(), need.sure)
         };
         match any {
             Some(connection) if connection.stream.is_quiet() => Some(connection),

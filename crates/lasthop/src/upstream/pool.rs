@@ -124,14 +124,15 @@ impl Pool {
     }
 
     /// A connection to any target, for a request that may not have another: the one idle longest.
-    pub(super) fn take_any(&mut self, now: Instant) -> Option<Connection> {
+    /// With `proved` only one that the app is known to keep.
+    pub(super) fn take_any(&mut self, now: Instant, proved: bool) -> Option<Connection> {
         let distrusted = self.is_distrusted(now);
         let targets = 0..self.by_target.len();
         targets.rev().find_map(|target| {
             let idle = &mut self.by_target[target];
             let first = idle
                 .iter()
-                .position(|idle| idle.is_fit(now, false, distrusted))?;
+                .position(|idle| idle.is_fit(now, proved, distrusted))?;
             let Idle { connection, .. } = idle.remove(first)?;
             self.total -= 1;
             Some(connection)
