@@ -7,7 +7,8 @@ use crate::observe::start_log;
 use crate::server::{Ended, ServeError, serve};
 
 /// Serves `config`. Once every listener is served, one line for each goes to standard output:
-/// `listening on ADDRESS (NAME)`. The log goes to standard error.
+/// `listening on ADDRESS (NAME)`, without the name where it has none of its own. The log goes to
+/// standard error.
 ///
 /// # Errors
 /// [`ServeError`] if it could not begin.

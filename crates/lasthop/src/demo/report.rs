@@ -153,10 +153,17 @@ pub fn sentences(readings: &[(Scene, Reading)], source_ports: Option<u32>) -> St
             text.push('\n');
         }
     }
+    if find(Habit::Closes, Transport::Tcp).is_some() {
+        text.push_str(
+            "TIME_WAIT is kept by whoever closes first: here the app, so that it holds no source port of the proxy. \
+             Where the proxy closes first, each closed connection keeps a port for up to a minute.\n",
+        );
+    }
     if let Some(source_ports) = source_ports {
         let _ = writeln!(
             text,
-            "From one address to one address and port, this host has {} source ports; a Unix socket needs none.",
+            "From one address to one address and port, this host has {} source ports; a Unix socket needs none.\n\
+             CPU per request is the steadier figure; requests per second vary with whatever else this host does.",
             grouped_count(u64::from(source_ports))
         );
     }
@@ -298,7 +305,7 @@ mod tests {
         assert!(text.contains("28,232 source ports"), "{text}");
         assert_eq!(
             text.lines().count(),
-            2,
+            3,
             "only one habit was measured: {text}"
         );
     }

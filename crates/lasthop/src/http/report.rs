@@ -1,7 +1,7 @@
 //! What the operator log says about a fault: once, then counted.
 //!
-//! The first of a kind is logged at once with the fix in words where the host can tell it; while it
-//! goes on, one line in ten seconds says how often.
+//! The first of a kind is logged at once with the fix in words where the host can tell it; the next
+//! one after ten quiet seconds says how many were passed over. Each worker counts for itself.
 
 use super::client::Client;
 use super::fault::Fault;
@@ -33,11 +33,21 @@ pub(super) fn fault(client: &Client, listener: &ListenerSite, manner: &Manner, f
     let route = route.map(|route| &*route.name);
     let status = fault.status();
     let error = fault.error_type();
+    let details = fault.to_string();
+    let repeated = (repeated > 0).then_some(repeated);
     macro_rules! log {
         ($level:ident) => {
             tracing::$level!(
-                listener, route, upstream, client = &*client.peer.text, status, error, details = %fault,
-                fix, repeated, "request failed"
+                listener,
+                route,
+                upstream,
+                client = &*client.peer.text,
+                status,
+                error,
+                details,
+                fix,
+                repeated,
+                "request failed"
             )
         };
     }

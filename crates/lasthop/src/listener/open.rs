@@ -47,7 +47,12 @@ pub enum OpenError {
 
 impl fmt::Display for OpenListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.address, self.settings.name)
+        f.write_str(&self.address)?;
+        // A listener without a name of its own is called by the address it was given.
+        if self.settings.name == self.settings.address.label() {
+            return Ok(());
+        }
+        write!(f, " ({})", self.settings.name)
     }
 }
 

@@ -110,7 +110,7 @@ async fn supervise(
     let acceptor = Acceptor::start(config, unix, workers.handles(), &draining)?;
     for address in &addresses {
         announce(address);
-        tracing::info!(address = &**address, "listening");
+        tracing::info!(listener = &**address, "listening");
     }
     tracing::info!(
         workers = config.server.workers,

@@ -192,8 +192,10 @@ impl Lasthop {
             };
             let line = line
                 .strip_prefix("listening on ")
-                .and_then(|line| line.strip_suffix(')'))
-                .and_then(|line| line.rsplit_once(" ("))
+                .map(|line| match line.strip_suffix(')') {
+                    Some(line) => line.rsplit_once(" (").expect("ADDRESS (NAME)"),
+                    None => (line, line),
+                })
                 .unwrap_or_else(|| panic!("the line on stdout: {line:?}"));
             lasthop
                 .listening
