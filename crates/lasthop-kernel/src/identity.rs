@@ -128,6 +128,18 @@ pub fn group_name(gid: u32) -> String {
     .unwrap_or_else(|| gid.to_string())
 }
 
+/// A user for a sentence: "user `www-data`".
+#[must_use]
+pub fn named_user(uid: u32) -> String {
+    format!("user `{}`", user_name(uid))
+}
+
+/// A group for a sentence: "group `www-data`".
+#[must_use]
+pub fn named_group(gid: u32) -> String {
+    format!("group `{}`", group_name(gid))
+}
+
 /// The effective user of this process.
 #[must_use]
 pub fn effective_uid() -> u32 {

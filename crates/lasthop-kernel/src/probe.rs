@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn ipv6_sockets_take_the_option_of_the_ipv4_level() {
         let Ok(socket) = Socket::new(Domain::IPV6, Type::STREAM, None) else {
-            println!("SKIPPED: this kernel has no IPv6");
+            crate::testing::skip("this kernel has no IPv6");
             return;
         };
         let set = set_ip_option(&socket, IP_LOCAL_PORT_RANGE, WHOLE_PORT_RANGE);

@@ -5,7 +5,7 @@
 
 use super::{backlog_limit, common};
 use crate::connect::{ConnectFault, UnixTarget};
-use crate::identity::{effective_uid, group_name, in_group, user_name};
+use crate::identity::{effective_uid, in_group, named_group, named_user};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -57,7 +57,7 @@ fn permission(path: &Path) -> String {
 }
 
 fn closed_directory(path: &Path, directory: &Path) -> String {
-    let us = user_name(effective_uid());
+    let us = named_user(effective_uid());
     let subject = match fs::metadata(directory) {
         Ok(metadata) => format!(
             "the directory {} belongs to {}",
@@ -73,7 +73,7 @@ fn closed_directory(path: &Path, directory: &Path) -> String {
 }
 
 fn closed_socket(path: &Path, metadata: &Metadata) -> String {
-    let us = user_name(effective_uid());
+    let us = named_user(effective_uid());
     let head = format!(
         "the socket {} belongs to {}; lasthop runs as {us}",
         path.display(),
@@ -98,9 +98,9 @@ fn closed_socket(path: &Path, metadata: &Metadata) -> String {
             "let the app create it in a group that {us} is in, with mode 0660 or 0770 (systemd: SocketGroup=, SocketMode=)"
         )
     } else {
-        let group = group_name(metadata.gid());
+        let group = named_group(metadata.gid());
         let and = if mode.is_empty() { "" } else { " and " };
-        format!("add {us} to the group {group}{and}{mode}, then restart lasthop")
+        format!("add {us} to {group}{and}{mode}, then restart lasthop")
     };
     format!("{head} and needs write permission: {group}")
 }
@@ -181,13 +181,13 @@ fn may_write(metadata: &Metadata) -> bool {
     us == 0 || metadata.mode() & bit != 0
 }
 
-/// `app:app, mode 0755`.
+/// "user `app`, group `app`, mode 0755".
 fn ownership(metadata: &Metadata) -> String {
     const PERMISSION_BITS: u32 = 0o7777;
     format!(
-        "{}:{}, mode {:04o}",
-        user_name(metadata.uid()),
-        group_name(metadata.gid()),
+        "{}, {}, mode {:04o}",
+        named_user(metadata.uid()),
+        named_group(metadata.gid()),
         metadata.mode() & PERMISSION_BITS
     )
 }
@@ -220,10 +220,10 @@ mod tests {
         mode(dir.path(), 0o755);
         mode(&path, 0o755);
         as_nobody(|| {
-            let us = user_name(NOBODY);
+            let us = named_user(NOBODY);
             let text = explained(&path);
             let head = format!(
-                "the socket {} belongs to root:root, mode 0755; lasthop runs as {us} and needs write permission: ",
+                "the socket {} belongs to user `root`, group `root`, mode 0755; lasthop runs as {us} and needs write permission: ",
                 path.display()
             );
             assert!(text.starts_with(&head), "{text}");
@@ -246,10 +246,13 @@ mod tests {
             mode(&path, bits);
             as_nobody(|| {
                 let text = explained(&path);
-                let us = user_name(NOBODY);
-                assert!(text.contains("belongs to 4242424:4242425"), "{text}");
+                let us = named_user(NOBODY);
                 assert!(
-                    text.contains(&format!("add {us} to the group 4242425")),
+                    text.contains("belongs to user `4242424`, group `4242425`"),
+                    "{text}"
+                );
+                assert!(
+                    text.contains(&format!("add {us} to group `4242425`")),
                     "{text}"
                 );
                 assert_eq!(text.contains("--umask 007"), with_mode, "{text}");
@@ -269,7 +272,7 @@ mod tests {
         as_nobody(|| {
             let text = explained(&path);
             let head = format!(
-                "the directory {} belongs to root:root, mode 0700; lasthop runs as",
+                "the directory {} belongs to user `root`, group `root`, mode 0700; lasthop runs as",
                 inner.display()
             );
             assert!(text.starts_with(&head), "{text}");

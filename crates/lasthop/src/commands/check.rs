@@ -1,7 +1,9 @@
 //! `lasthop check CONFIG`: is the file right, and what would it do on this host?
 //!
-//! Never opens a port, never connects. The file decides the outcome; what the host lacks (a socket that is not there yet,
-//! a permission) is said in the report and is no failure, because an application may well be started later.
+//! Never opens a port, never connects. The outcome is that of `run`: a file that is wrong is refused, and so is one that
+//! gives a socket to a user or group which this host does not have. What would only make requests fail (a permission
+//! towards the application) is said first in the report and is no failure, because the application may well be started
+//! anew later. A socket that is not there yet is no remark at all.
 
 mod socket_file;
 
@@ -9,7 +11,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 
-use lasthop_kernel::identity::{resolve_group, resolve_user};
+use lasthop_kernel::identity::{IdentityError, resolve_group, resolve_user};
 use lasthop_kernel::sysctl;
 use lasthop_ports::{Capacity, PortRange, ReservedPorts};
 
@@ -47,7 +49,7 @@ impl CheckError {
 /// # Errors
 /// [`CheckError::Config`] where the file is refused, [`CheckError::Output`] where `out` is.
 pub fn run(path: &Path, out: &mut impl Write) -> Result<(), CheckError> {
-    let config = Config::from_file(path).map_err(CheckError::Config)?;
+    let config = Config::from_file_for(path, knows_owner_and_group).map_err(CheckError::Config)?;
     let report = Report {
         label: path.display(),
         config: &config,
@@ -56,6 +58,28 @@ pub fn run(path: &Path, out: &mut impl Write) -> Result<(), CheckError> {
     write!(out, "{report}")
         .and_then(|()| out.flush())
         .map_err(CheckError::Output)
+}
+
+/// `run` asks the same when it opens the listener.
+fn knows_owner_and_group(address: &ListenAddress) -> Result<(), String> {
+    let ListenAddress::Unix { owner, group, .. } = address else {
+        return Ok(());
+    };
+    let told = |error: IdentityError| match std::error::Error::source(&error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    owner
+        .as_deref()
+        .map(resolve_user)
+        .transpose()
+        .map_err(told)?;
+    group
+        .as_deref()
+        .map(resolve_group)
+        .transpose()
+        .map_err(told)?;
+    Ok(())
 }
 
 /// What the report takes from the kernel's settings; left out where the kernel will not say.
@@ -89,7 +113,9 @@ impl<L: fmt::Display> fmt::Display for Report<'_, L> {
             upstreams,
             routes,
         } = self.config;
-        writeln!(f, "{} is right. It would", self.label)?;
+        write!(f, "{} is valid. ", self.label)?;
+        write_failing(f, &failing(listeners, upstreams))?;
+        writeln!(f, "It would")?;
         let workers = plural(server.workers, "worker");
         let shared = if server.share {
             ", addresses shared with other instances"
@@ -127,6 +153,44 @@ impl<L: fmt::Display> fmt::Display for Report<'_, L> {
     }
 }
 
+/// What this host, as it is now, would not let happen.
+fn failing(listeners: &[Listener], upstreams: &[Upstream]) -> Vec<String> {
+    let listeners = listeners.iter().filter_map(|listener| {
+        let ListenAddress::Unix { path, .. } = &listener.address else {
+            return None;
+        };
+        let directory = path.parent().filter(|directory| !directory.is_dir())?;
+        Some(format!(
+            "listener {}: there is no directory {} to listen in",
+            listener.name,
+            directory.display()
+        ))
+    });
+    let targets = upstreams.iter().flat_map(|upstream| {
+        upstream.targets.iter().filter_map(|target| {
+            let Target::Unix(path) = target else {
+                return None;
+            };
+            let file = SocketFile::look(path);
+            file.is_unusable()
+                .then(|| format!("upstream {}: {target}: {file}", upstream.name))
+        })
+    });
+    listeners.chain(targets).collect()
+}
+
+fn write_failing(f: &mut fmt::Formatter<'_>, failing: &[String]) -> fmt::Result {
+    if failing.is_empty() {
+        return Ok(());
+    }
+    let things = plural(failing.len(), "thing");
+    writeln!(f, "{things} would fail on this host:")?;
+    failing
+        .iter()
+        .try_for_each(|what| writeln!(f, "  {what}"))?;
+    writeln!(f)
+}
+
 fn write_listener(f: &mut fmt::Formatter<'_>, listener: &Listener) -> fmt::Result {
     let label = listener.address.label();
     write!(f, "  {}", listener.address)?;
@@ -141,19 +205,7 @@ fn write_listener(f: &mut fmt::Formatter<'_>, listener: &Listener) -> fmt::Resul
         plural(listener.headers_max, "field"),
         duration_text(listener.idle_timeout),
         duration_text(listener.body_timeout),
-    )?;
-    let ListenAddress::Unix { owner, group, .. } = &listener.address else {
-        return Ok(());
-    };
-    let unknown = [
-        owner.as_deref().map(resolve_user),
-        group.as_deref().map(resolve_group),
-    ];
-    unknown
-        .into_iter()
-        .flatten()
-        .filter_map(Result::err)
-        .try_for_each(|error| writeln!(f, "      but {error}"))
+    )
 }
 
 fn write_routes(
@@ -346,7 +398,7 @@ mod tests {
         let text = "[server]\nworkers = 2\n[[listener]]\naddress = \"127.0.0.1:8080\"\n\
                     [[upstream]]\nname = \"app\"\ntargets = [\"127.0.0.1:3000\", \"127.0.0.1:3001\"]\n";
         let expected = "\
-test.toml is right. It would
+test.toml is valid. It would
 
 run 2 workers
   log level info, on standard error
@@ -376,15 +428,15 @@ pass requests to
 
     #[test]
     fn a_socket_that_is_not_there_yet_is_said_and_no_failure() {
-        let text = "[[listener]]\naddress = \"unix:/run/web.sock?mode=0660&owner=no-such-user\"\nname = \"web\"\n\
+        let text = "[[listener]]\naddress = \"unix:/web.sock?mode=0660&owner=root\"\nname = \"web\"\n\
                     [[upstream]]\nname = \"app\"\ntargets = [\"unix:/nonexistent/app.sock\", \"unix:@app\"]\n";
         let report = report(text);
         assert!(
-            report.contains("unix:/run/web.sock?mode=0660&owner=no-such-user (web)\n"),
+            report.contains("unix:/web.sock?mode=0660&owner=root (web)\n"),
             "{report}"
         );
         assert!(
-            report.contains("      but there is no user `no-such-user` on this host\n"),
+            report.starts_with("test.toml is valid. It would\n"),
             "{report}"
         );
         assert!(
@@ -393,6 +445,47 @@ pass requests to
         );
         assert!(report.contains("unix:@app\n"), "{report}");
         assert!(!report.contains("source ports"), "{report}");
+    }
+
+    #[test]
+    fn what_this_host_would_not_let_happen_is_said_first() {
+        let text = "[[listener]]\naddress = \"unix:/nonexistent/web.sock\"\nname = \"web\"\n\
+                    [[upstream]]\nname = \"app\"\ntargets = [\"unix:/proc/self/stat\"]\n";
+        let report = report(text);
+        let head = "\
+test.toml is valid. 2 things would fail on this host:
+  listener web: there is no directory /nonexistent to listen in
+  upstream app: unix:/proc/self/stat: exists, but is not a socket
+
+It would
+
+run ";
+        assert!(report.starts_with(head), "{report}");
+    }
+
+    #[test]
+    fn a_listener_for_a_user_or_group_that_is_not_there_is_refused_at_its_place() {
+        for (option, what) in [("owner", "user"), ("group", "group")] {
+            let path = std::env::temp_dir().join(format!(
+                "lasthop-check-{}-{option}.toml",
+                std::process::id()
+            ));
+            let text = format!(
+                "[[listener]]\naddress = \"unix:/web.sock?{option}=no-such-one\"\n\
+                 [[upstream]]\nname = \"app\"\ntargets = [\"unix:@app\"]\n"
+            );
+            std::fs::write(&path, text).unwrap();
+            let mut out = Vec::new();
+            let error = run(&path, &mut out).unwrap_err();
+            std::fs::remove_file(&path).unwrap();
+            assert_eq!(error.exit(), Exit::Usage);
+            let expected = format!(
+                "{}:2:11: `address` in [[listener]]: there is no {what} `no-such-one` on this host\n",
+                path.display()
+            );
+            assert!(error.to_string().starts_with(&expected), "{error}");
+            assert!(out.is_empty());
+        }
     }
 
     #[test]

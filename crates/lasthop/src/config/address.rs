@@ -15,7 +15,7 @@ use super::units::parse_mode;
 /// The longest path of a Unix socket: `sun_path` holds 108 bytes with the closing NUL (unix(7)).
 pub const UNIX_PATH_BYTES_MAX: usize = 107;
 
-/// An address that clients connect to: the contract's `ADDR`.
+/// An address that clients connect to: `ADDR` in `docs/configuration.md`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddress {
     /// `IP:PORT` or `[IP6]:PORT`; port 0 lets the kernel choose.
@@ -33,7 +33,7 @@ pub enum ListenAddress {
     },
 }
 
-/// An address of the application: the contract's `TARGET`.
+/// An address of the application: `TARGET` in `docs/configuration.md`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Target {
     /// `IP:PORT` or `[IP6]:PORT`; neither the port nor the address is zero.
@@ -298,6 +298,9 @@ fn parse_socket_address(text: &str) -> Result<SocketAddr, String> {
     if host.contains(':') && !host.starts_with('[') {
         return Err(format!("an IPv6 address takes brackets: [{host}]:{port}"));
     }
+    if host == "localhost" {
+        return Err(format!("write 127.0.0.1:{port} or [::1]:{port}"));
+    }
     Err(format!("`{host}` is not an IP address"))
 }
 
@@ -439,7 +442,8 @@ mod tests {
             ("127.0.0.1:65536", "the port must be a number up to 65535"),
             ("127.0.0.1:+80", "the port must be a number up to 65535"),
             ("127.0.0.256:80", "`127.0.0.256` is not an IP address"),
-            ("localhost:80", "`localhost` is not an IP address"),
+            ("localhost:80", "write 127.0.0.1:80 or [::1]:80"),
+            ("example.com:80", "`example.com` is not an IP address"),
             ("/run/a.sock", "a Unix socket is written unix:/run/a.sock"),
             (
                 "http://127.0.0.1:80/",

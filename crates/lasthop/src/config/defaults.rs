@@ -84,7 +84,7 @@ impl Listener {
             name: address.label(),
             address,
             header_timeout: Duration::from_secs(10),
-            // As long as browsers keep theirs, so that they, not we, decide to reconnect.
+            // nginx's value (its keepalive_timeout), so that whoever comes from there sees no change.
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(60),
             header_size_max: HEADER_SIZE_MAX,

@@ -6,12 +6,15 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::de::DeTable;
 
-use super::defaults::FILE_BYTES_MAX;
+use super::defaults::{DEFAULT_PATH, FILE_BYTES_MAX};
 use super::error::{ConfigError, Fault};
 use super::source::Source;
-use super::spelling::File;
+use super::spelling::{File, LIST_EXPECTED};
 use super::units::size_text;
-use super::{Config, keys, rules};
+use super::{Config, ListenAddress, keys, rules};
+
+/// A longer value is not written out a second time in what would be right.
+const ADVICE_BYTES_MAX: usize = 160;
 
 impl Config {
     /// Reads and checks a file.
@@ -20,9 +23,21 @@ impl Config {
     /// [`ConfigError`] where the file cannot be read, is larger than a mebibyte, is not UTF-8, or is refused as by
     /// [`Config::from_toml`].
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        Self::from_file_for(path, |_| Ok(()))
+    }
+
+    /// Like [`Config::from_file`], and asks `host` about every address to listen on: what it answers refuses the file,
+    /// with the place of that address.
+    ///
+    /// # Errors
+    /// As [`Config::from_file`], and where `host` has an objection.
+    pub fn from_file_for(
+        path: &Path,
+        host: impl Fn(&ListenAddress) -> Result<(), String>,
+    ) -> Result<Self, ConfigError> {
         let label = path.display().to_string();
         let text = read(path).map_err(|fault| ConfigError::without_place(&label, &fault))?;
-        Self::from_toml(&label, &text)
+        parse(&label, &text, host)
     }
 
     /// Checks a text. `path_label` is what refusals call it.
@@ -31,25 +46,45 @@ impl Config {
     /// [`ConfigError`] where the text is not TOML, has a key that is unknown or not in this version, a value of the
     /// wrong kind, or values that make no sense, alone or together.
     pub fn from_toml(path_label: &str, text: &str) -> Result<Self, ConfigError> {
-        let source = Source::new(path_label, text);
-        let root = DeTable::parse(text)
-            .map_err(|error| ConfigError::in_text(&source, &not_toml(&error, text)))?;
-        let source = source.parsed(root.get_ref());
-        keys::check(root.get_ref())
-            .and_then(|()| {
-                File::deserialize(toml::Deserializer::from(root.clone()))
-                    .map_err(|error| wrong_kind(&error))
-            })
-            .and_then(|file| rules::config(&file))
-            .map_err(|fault| ConfigError::in_text(&source, &fault))
+        parse(path_label, text, |_| Ok(()))
     }
+}
+
+fn parse(
+    label: &str,
+    text: &str,
+    host: impl Fn(&ListenAddress) -> Result<(), String>,
+) -> Result<Config, ConfigError> {
+    let source = Source::new(label, text);
+    let root = DeTable::parse(text)
+        .map_err(|error| ConfigError::in_text(&source, &not_toml(&error, text)))?;
+    let source = source.parsed(root.get_ref());
+    let judged = || {
+        keys::check(root.get_ref())?;
+        let file = File::deserialize(toml::Deserializer::from(root.clone()))
+            .map_err(|error| wrong_kind(&error, text))?;
+        let config = rules::config(&file)?;
+        for (listener, table) in config.listeners.iter().zip(&file.listener) {
+            let span = rules::span_or(&table.get_ref().address, table);
+            host(&listener.address).map_err(|why| Fault::value(span, why))?;
+        }
+        Ok(config)
+    };
+    judged().map_err(|fault| ConfigError::in_text(&source, &fault))
 }
 
 /// Reads a file, but no more of it than a configuration can be: a pipe or a device may have no end.
 fn read(path: &Path) -> Result<String, Fault> {
     let unreadable =
         |error: std::io::Error| Fault::missing(format_args!("cannot be read: {error}"));
-    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let file = std::fs::File::open(path).map_err(|error| {
+        let nobody_named_it = path == Path::new(DEFAULT_PATH);
+        if nobody_named_it && error.kind() == std::io::ErrorKind::NotFound {
+            unreadable(error).advise("give `lasthop run` a file, or --listen and --to")
+        } else {
+            unreadable(error)
+        }
+    })?;
     let mut bytes = Vec::new();
     let limit = FILE_BYTES_MAX as u64;
     file.take(limit + 1)
@@ -72,11 +107,18 @@ fn read(path: &Path) -> Result<String, Fault> {
     })
 }
 
-/// A value is not of the kind that its key takes.
-fn wrong_kind(error: &toml::de::Error) -> Fault {
-    match error.span() {
-        Some(span) => Fault::value(span, error.message()),
-        None => Fault::missing(error.message()),
+/// A value is not of the kind that its key takes. The most frequent one is a text where a list of texts belongs.
+fn wrong_kind(error: &toml::de::Error, text: &str) -> Fault {
+    let Some(span) = error.span() else {
+        return Fault::missing(error.message());
+    };
+    let value = text.get(span.clone()).unwrap_or("");
+    let fault = Fault::value(span, error.message());
+    let short = value.len() <= ADVICE_BYTES_MAX && !value.contains('\n');
+    if short && value.starts_with(['"', '\'']) && error.message().contains(LIST_EXPECTED) {
+        fault.advise(format!("write [{value}]"))
+    } else {
+        fault
     }
 }
 

@@ -41,7 +41,7 @@ pub struct Config {
     pub server: Server,
     /// `[log]`: what is written about it.
     pub log: Log,
-    /// `[[listener]]`: where clients reach it. No two on the same address, no two of the same name.
+    /// `[[listener]]`: where clients reach it. No two whose addresses overlap, no two of the same name.
     pub listeners: Vec<Listener>,
     /// `[[upstream]]`: the applications. No two of the same name.
     pub upstreams: Vec<Upstream>,

@@ -118,13 +118,10 @@ fn listeners(tables: &[Spanned<ListenerTable>]) -> Result<Vec<Listener>, Fault> 
     for table in tables {
         let new = listener(table)?;
         for (earlier, at) in listeners.iter().zip(tables) {
-            if same_address(&new.address, &earlier.address) {
-                let label = new.address.label();
+            if let Some(why) = collision(&new.address, &earlier.address) {
                 let span = span_or(&table.get_ref().address, table);
                 let other = span_or(&at.get_ref().address, at);
-                return Err(
-                    Fault::value(span, format_args!("two listeners on {label}")).other(other)
-                );
+                return Err(Fault::value(span, why).other(other));
             }
             if new.name == earlier.name {
                 let span = span_or(&table.get_ref().name, table);
@@ -169,13 +166,22 @@ fn listener(table: &Spanned<ListenerTable>) -> Result<Listener, Fault> {
     })
 }
 
-/// Port 0 is a different port each time.
-fn same_address(a: &ListenAddress, b: &ListenAddress) -> bool {
-    match (a, b) {
+/// Why two listeners cannot both be had. Every address of a family takes in each of its addresses, and none of the other
+/// family: IPv6 listeners take IPv6 alone (ipv6(7), `IPV6_V6ONLY`). Port 0 is a different port each time.
+fn collision(new: &ListenAddress, earlier: &ListenAddress) -> Option<String> {
+    if let (ListenAddress::Tcp(a), ListenAddress::Tcp(b)) = (new, earlier) {
+        let port = a.port() == b.port() && a.port() != 0;
+        let every = a.ip().is_unspecified() || b.ip().is_unspecified();
+        if port && a != b && every && a.is_ipv4() == b.is_ipv4() {
+            return Some(format!("{a} and the listener on {b} overlap"));
+        }
+    }
+    let same = match (new, earlier) {
         (ListenAddress::Tcp(a), ListenAddress::Tcp(b)) => a == b && a.port() != 0,
         (ListenAddress::Unix { path: a, .. }, ListenAddress::Unix { path: b, .. }) => a == b,
         _ => false,
-    }
+    };
+    same.then(|| format!("two listeners on {}", new.label()))
 }
 
 /// A target that is one of our own listeners would be asked by us, which asks us, until the descriptors are gone.

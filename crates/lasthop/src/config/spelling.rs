@@ -130,6 +130,9 @@ pub(super) struct Size(pub(super) u64);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Count(pub(super) u64);
 
+/// What a key that takes a list says it expects.
+pub(super) const LIST_EXPECTED: &str = "a list of strings, in brackets";
+
 /// A list of texts, each with its place.
 #[derive(Clone, Debug)]
 pub(super) struct List(pub(super) Vec<Spanned<String>>);
@@ -231,7 +234,7 @@ impl<'de> Deserialize<'de> for List {
             type Value = List;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of strings, in brackets")
+                f.write_str(LIST_EXPECTED)
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<List, A::Error> {

@@ -12,6 +12,14 @@ pub enum UnitError {
     /// No digits, or something else before the unit.
     #[error("\"{0}\" does not begin with a whole number")]
     Number(String),
+    /// A fraction, in digits.
+    #[error("\"{text}\": whole numbers only, {right}")]
+    Fraction {
+        /// The whole text.
+        text: String,
+        /// The same as a whole number, or where that may be found.
+        right: String,
+    },
     /// Digits and nothing behind them.
     #[error("\"{0}\" has no unit")]
     NoUnit(String),
@@ -57,6 +65,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
+    refuse_fraction(text, &DURATION_UNITS)?;
     let (number, unit) = split(text)?;
     let Some((_, millis)) = DURATION_UNITS.iter().find(|(name, _)| *name == unit) else {
         return Err(UnitError::Unit {
@@ -88,6 +97,7 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     if text == "0" {
         return Ok(0);
     }
+    refuse_fraction(text, &SIZE_UNITS)?;
     let (number, unit) = split(text)?;
     let Some((_, bytes)) = SIZE_UNITS.iter().find(|(name, _)| *name == unit) else {
         let right = match unit.bytes().next().map(|b| b.to_ascii_lowercase()) {
@@ -134,6 +144,33 @@ pub fn parse_mode(text: &str) -> Result<u32, UnitError> {
         return Err(UnitError::Mode(text.to_owned()));
     }
     u32::from_str_radix(digits, 8).map_err(|_| UnitError::Mode(text.to_owned()))
+}
+
+/// `"1.5s"` has one reading, but is refused with it: it would be the only fraction in the file.
+fn refuse_fraction(text: &str, units: &[(&str, u64)]) -> Result<(), UnitError> {
+    let Some((whole, rest)) = text.split_once('.') else {
+        return Ok(());
+    };
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let (decimals, unit) = rest.split_at(digits);
+    let known = units.iter().find(|(name, _)| *name == unit);
+    let (Some((_, factor)), Ok(_), true) = (known, whole.parse::<u64>(), digits > 0) else {
+        return Ok(());
+    };
+    let same = || {
+        let scale = 10_u128.checked_pow(u32::try_from(digits).ok()?)?;
+        let digits: u128 = format!("{whole}{decimals}").parse().ok()?;
+        let scaled = digits.checked_mul(u128::from(*factor))?;
+        (scaled > 0 && scaled.is_multiple_of(scale)).then(|| largest(scaled / scale, units))
+    };
+    let right = match same() {
+        Some(same) => format!("so write \"{same}\""),
+        None => "if need be of a smaller unit".to_owned(),
+    };
+    Err(UnitError::Fraction {
+        text: text.to_owned(),
+        right,
+    })
 }
 
 /// Digits and what stands behind them, which is not empty.
@@ -209,6 +246,30 @@ mod tests {
             parse_size("10MB").unwrap_err().to_string(),
             "\"10MB\" has a unit that means 1000 to some and 1024 to others; write \"10MiB\""
         );
+    }
+
+    #[test]
+    fn a_fraction_is_refused_with_the_whole_number_it_stands_for() {
+        for (text, right) in [
+            ("1.5s", "1500ms"),
+            ("0.5h", "30m"),
+            ("2.0s", "2s"),
+            ("1.50m", "90s"),
+        ] {
+            let expected = format!("\"{text}\": whole numbers only, so write \"{right}\"");
+            assert_eq!(parse_duration(text).unwrap_err().to_string(), expected);
+        }
+        assert_eq!(
+            parse_size("1.5MiB").unwrap_err().to_string(),
+            "\"1.5MiB\": whole numbers only, so write \"1536KiB\""
+        );
+        let endless = format!("1.{}s", "3".repeat(100));
+        for text in ["0.0001s", "0.5ms", "0.0s", endless.as_str()] {
+            assert_eq!(
+                parse_duration(text).unwrap_err().to_string(),
+                format!("\"{text}\": whole numbers only, if need be of a smaller unit")
+            );
+        }
     }
 
     #[test]

@@ -41,8 +41,13 @@ pub enum OpenError {
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// The owner or group of a Unix socket does not exist.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
+    #[error("cannot give the socket of listener `{listener}` away")]
+    Identity {
+        /// Its name.
+        listener: String,
+        /// Who does not exist.
+        source: IdentityError,
+    },
 }
 
 impl fmt::Display for OpenListener {
@@ -81,10 +86,22 @@ pub fn open(listener: &Listener, workers: usize, share: bool) -> Result<OpenList
             owner,
             group,
         } => {
+            let unknown = |source| OpenError::Identity {
+                listener: listener.name.clone(),
+                source,
+            };
             let permissions = UnixPermissions {
                 mode: *mode,
-                owner: owner.as_deref().map(resolve_user).transpose()?,
-                group: group.as_deref().map(resolve_group).transpose()?,
+                owner: owner
+                    .as_deref()
+                    .map(resolve_user)
+                    .transpose()
+                    .map_err(unknown)?,
+                group: group
+                    .as_deref()
+                    .map(resolve_group)
+                    .transpose()
+                    .map_err(unknown)?,
             };
             let listening = listen::unix(path, permissions, BACKLOG)?;
             (Sockets::Unix(listening), format!("unix:{}", path.display()))

@@ -1,7 +1,8 @@
 //! The signals that reach a server: SIGTERM and SIGINT drain it, the second one ends it at once.
 //!
-//! SIGHUP, SIGUSR1 and SIGUSR2 have a meaning in the contract and none in this version. They are
-//! caught and said to be so: their default action is to kill, and a habit of the fingers must not.
+//! SIGHUP, SIGUSR1 and SIGUSR2 will reload, reopen log files and upgrade, and do nothing in this
+//! version. They are caught and said to be so: their default action is to kill, and a habit of the
+//! fingers must not.
 
 use std::io;
 

@@ -1,7 +1,7 @@
 //! Why there is no connection to an app, and whose fault that is.
 //!
-//! The kinds are the `result` labels of the contract's metric. Whether a kind is worth waiting for,
-//! and whether it is a shortage of our own, is decided here and nowhere else.
+//! A kind says what failed, a fault what the kernel answered. The words for both are here: one line
+//! for the log and `Proxy-Status`, and what would help.
 
 use std::io;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub enum ConnectErrorKind {
 }
 
 impl ConnectErrorKind {
-    /// The value of the `result` label in metrics, and the `kind` field in logs.
+    /// A short name of the kind, by which the log tells failures apart that it sums up.
     pub fn label(self) -> &'static str {
         match self {
             Self::Refused => "refused",

@@ -1,7 +1,7 @@
 //! TCP listeners: spread over workers, refused where something serves, shared only on purpose.
 
 use crate::listen::{ListenError, Sharing, TcpListeners, tcp};
-use crate::testing::{as_nobody, wait_readable};
+use crate::testing::{as_nobody, skip, wait_readable};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -214,7 +214,7 @@ fn a_privileged_port_names_the_capability() {
         return;
     };
     if start <= 81 {
-        println!("SKIPPED: every port is unprivileged here");
+        skip("every port is unprivileged here");
         return;
     }
     let text = outcome.unwrap_err().to_string();

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
-use lasthop_kernel::identity::{effective_uid, group_name, in_group, user_name};
+use lasthop_kernel::identity::{effective_uid, in_group, named_group, named_user};
 
 /// What stands at a path. Printed, it is a phrase that can follow the path.
 #[derive(Debug)]
@@ -55,9 +55,21 @@ impl SocketFile {
     }
 }
 
+impl SocketFile {
+    /// Whether connecting would fail for as long as things stay as they are. Nothing at the path does not count: the
+    /// application makes the socket when it starts.
+    pub(super) fn is_unusable(&self) -> bool {
+        match self {
+            Self::Missing => false,
+            Self::Hidden(_) | Self::NotASocket => true,
+            Self::Socket { owner, group, mode } => !may_write(*mode, class(*owner, *group)),
+        }
+    }
+}
+
 impl fmt::Display for SocketFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let us = || user_name(effective_uid());
+        let us = || named_user(effective_uid());
         match self {
             Self::Missing => f.write_str("no such file yet"),
             Self::Hidden(error) => write!(f, "{} cannot look at it: {error}", us()),
@@ -65,9 +77,9 @@ impl fmt::Display for SocketFile {
             Self::Socket { owner, group, mode } => {
                 write!(
                     f,
-                    "a socket of {}:{}, mode {mode:04o}; ",
-                    user_name(*owner),
-                    group_name(*group)
+                    "a socket of {}, {}, mode {mode:04o}; ",
+                    named_user(*owner),
+                    named_group(*group)
                 )?;
                 if may_write(*mode, class(*owner, *group)) {
                     write!(f, "{} may connect", us())
@@ -138,10 +150,10 @@ mod tests {
             mode: 0o777,
         }
         .to_string();
-        let us = user_name(effective_uid());
+        let us = named_user(effective_uid());
         assert_eq!(
             text,
-            format!("a socket of root:root, mode 0777; {us} may connect")
+            format!("a socket of user `root`, group `root`, mode 0777; {us} may connect")
         );
     }
 }

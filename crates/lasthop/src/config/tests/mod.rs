@@ -281,6 +281,8 @@ fn a_file_that_cannot_be_read_says_why() {
             .starts_with("/nonexistent/lasthop.toml: cannot be read: No such file"),
         "{error}"
     );
+    let error = error.to_string();
+    assert!(!error.contains("--listen"), "{error}");
     let error = Config::from_file(Path::new("/dev/zero")).unwrap_err();
     assert_eq!(
         error.headline(),

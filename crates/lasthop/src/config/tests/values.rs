@@ -43,6 +43,16 @@ fn values_of_the_wrong_kind_are_refused_with_the_right_one() {
 }
 
 #[test]
+fn a_text_in_place_of_a_list_is_refused_with_the_list() {
+    let (text, _) = in_server(("trusted_proxies = \"::1\"", ""));
+    let error = read(&text).unwrap_err().to_string();
+    assert!(error.ends_with("\n  write [\"::1\"]"), "{error}");
+    let (text, _) = in_server(("trusted_proxies = 5", ""));
+    let error = read(&text).unwrap_err().to_string();
+    assert!(!error.contains("write ["), "{error}");
+}
+
+#[test]
 fn values_out_of_bounds_are_refused() {
     refused(
         [

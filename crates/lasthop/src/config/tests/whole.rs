@@ -194,6 +194,39 @@ fn a_target_that_is_one_of_our_listeners_is_refused() {
 }
 
 #[test]
+fn two_listeners_of_which_one_takes_in_the_other_are_refused() {
+    for (first, second, overlap) in [
+        ("0.0.0.0:80", "127.0.0.1:80", true),
+        ("127.0.0.1:80", "0.0.0.0:80", true),
+        ("[::]:80", "[::1]:80", true),
+        ("[::1]:80", "[::]:80", true),
+        ("0.0.0.0:80", "[::]:80", false),
+        ("[::]:80", "127.0.0.1:80", false),
+        ("0.0.0.0:80", "[::1]:80", false),
+        ("0.0.0.0:80", "127.0.0.1:81", false),
+        ("127.0.0.1:80", "127.0.0.2:80", false),
+        ("0.0.0.0:0", "127.0.0.1:0", false),
+    ] {
+        let text = format!(
+            "[[listener]]\naddress = \"{first}\"\n[[listener]]\naddress = \"{second}\"\n{UPSTREAM}"
+        );
+        match (read(&text), overlap) {
+            (Ok(_), false) => {}
+            (Err(error), true) => {
+                assert_eq!(
+                    error.headline(),
+                    format!(
+                        "t:4:11: `address` in [[listener]]: {second} and the listener on {first} overlap"
+                    )
+                );
+                assert!(error.to_string().contains("the other one is on line 2"));
+            }
+            (outcome, _) => panic!("{first} {second}: {outcome:?}"),
+        }
+    }
+}
+
+#[test]
 fn too_many_of_anything_is_refused_at_the_first_that_is_too_many() {
     let targets: String = (0..257).map(|i| format!("\"unix:/{i}\",\n")).collect();
     let text = format!("{LISTENER}[[upstream]]\nname = \"a\"\ntargets = [\n{targets}]\n");
