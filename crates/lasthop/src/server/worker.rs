@@ -259,9 +259,11 @@ impl Worker {
             leaving: _leaving,
             ..
         } = start;
+        // Of this worker alone: its listeners close when its connections know why, not before.
+        let (close, closing) = watch::channel(false);
         let mut accepting = Vec::new();
         for (index, listener) in listeners {
-            accepting.push(self.accept(index, listener, draining.clone())?);
+            accepting.push(self.accept(index, listener, closing.clone())?);
         }
         loop {
             tokio::select! {
@@ -270,11 +272,13 @@ impl Worker {
                 _ = draining.wait_for(|draining| *draining) => break,
             }
         }
+        self.site.connections.drain();
+        // The receivers live in the accept loops; one that is gone has closed its socket.
+        let _ = close.send(true);
         for task in accepting {
             // An accept loop that panicked has closed its socket too.
             let _ = task.await;
         }
-        self.site.connections.drain();
         // What the acceptor still hands over is served to its end as well.
         while let Some(connection) = inbox.recv().await {
             self.take_over(connection);
@@ -288,12 +292,12 @@ impl Worker {
         &self,
         index: usize,
         listener: TcpListener,
-        draining: watch::Receiver<bool>,
+        closing: watch::Receiver<bool>,
     ) -> io::Result<tokio::task::JoinHandle<()>> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let site = Rc::clone(&self.listeners[index]);
         Ok(spawn_local(async move {
-            accept_tcp(listener, &site.settings.name, draining, |stream, ip| {
+            accept_tcp(listener, &site.settings.name, closing, |stream, ip| {
                 spawn_local(http::serve(stream, ip, Rc::clone(&site)));
             })
             .await;

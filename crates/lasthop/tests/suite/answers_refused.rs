@@ -3,7 +3,8 @@
 use crate::support::misbehave::{
     app_that_closes_early, app_that_says, app_that_says_and_closes, app_that_says_and_resets,
 };
-use crate::support::{Answer, App, Client, Lasthop, Place, Setup, pattern};
+use crate::support::wire::Wire;
+use crate::support::{Answer, App, Client, Ending, Lasthop, Place, Setup, TempDir, pattern};
 
 /// Asks once; the answer must be a 502, and the connection to the app must not be used again.
 fn refused(answer: impl Into<Vec<u8>>) -> Answer {
@@ -289,5 +290,49 @@ fn a_body_behind_the_answer_to_a_head_request_answers_nobody_else() {
         client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(client.answer_to("HEAD").status(), 200);
         assert_eq!(client.request("/").text(), "good", "request {n}");
+    }
+}
+
+#[test]
+fn nothing_is_written_behind_an_interim_answer_that_is_only_half_out() {
+    // 5.4 MB: more than a send buffer may grow to (net.ipv4.tcp_wmem), so that the last of it is still with the proxy.
+    let hints = format!(
+        "HTTP/1.1 103 Early Hints\r\nLink: </{}>\r\n\r\n",
+        "x".repeat(60_000)
+    );
+    for place in [Place::Tcp, Place::Unix] {
+        let hints = hints.clone();
+        let app = App::scripted(move |mut conn| {
+            if conn.request().is_some() {
+                for _ in 0..90 {
+                    conn.send(&hints);
+                }
+            }
+        });
+        let dir = TempDir::new();
+        let address = match place {
+            Place::Unix => format!("unix:{}", dir.join("front.sock").display()),
+            _ => "127.0.0.1:0".to_owned(),
+        };
+        let proxy = Setup::to(&[&app.target()])
+            .upstream("header_size_max = \"64KiB\"")
+            .on(&address)
+            .start();
+        let socket = proxy.address().socket();
+        socket.set_recv_buffer_size(4096).expect("SO_RCVBUF");
+        let connected = socket.connect(&proxy.address().sock_addr());
+        connected.expect("a connection");
+        let mut client = Client(Wire::new(socket));
+        client.send(GET);
+        // The app has closed without an answer, and the proxy knows, before the client reads the first byte.
+        proxy.logs(&["http_response_incomplete"]);
+        let (bytes, ending) = client.0.rest();
+        let text = String::from_utf8_lossy(&bytes);
+        let whole = text.matches("\r\n\r\n").count();
+        assert!(whole < 90, "the interim answers went out whole");
+        assert!(!text.contains("502"), "a refusal inside of a torn head");
+        if place == Place::Tcp {
+            assert_eq!(ending, Ending::Reset);
+        }
     }
 }

@@ -7,7 +7,7 @@ use socket2::Socket;
 
 use crate::support::misbehave::{app_that_answers, app_with_full_backlog};
 use crate::support::programs::skip;
-use crate::support::{Address, App, Lasthop, Place, QUIET, Setup, TempDir, lasthop};
+use crate::support::{Address, App, Gate, Lasthop, Place, QUIET, Setup, TempDir, lasthop};
 
 /// A port on which nobody listens and which nobody else can take: it is bound and no more.
 fn held_port() -> (Socket, Address) {
@@ -229,5 +229,39 @@ fn the_grace_is_not_longer_than_it_says() {
     assert_eq!(proxy.get("/").status(), 502);
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(290), "gave up after {took:?}");
+    assert!(took < Duration::from_secs(5), "gave up after {took:?}");
+}
+
+#[test]
+fn the_grace_begins_when_the_app_is_first_asked_and_not_in_the_queue() {
+    let grace = Duration::from_millis(400);
+    let gate = Gate::closed();
+    let go_on = gate.clone();
+    let app = App::on(Place::Unix, move |mut conn| {
+        if conn.request().is_some() {
+            go_on.wait();
+            conn.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let proxy = Setup::to(&[&app.target()])
+        .upstream("max_connections = 1\nrestart_grace = \"400ms\"")
+        .start();
+    let (mut first, mut queued) = (proxy.client(), proxy.client());
+    first.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    app.wait_for_accepted(1);
+    queued.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(queued.is_quiet_for(grace + QUIET), "it was not queued");
+    let Address::Unix(path) = app.address() else {
+        unreachable!("the app listens on a path")
+    };
+    std::fs::remove_file(path).expect("the socket file");
+    let begun = std::time::Instant::now();
+    gate.open();
+    assert_eq!(first.answer().status(), 200);
+    let answer = queued.answer();
+    let took = begun.elapsed();
+    assert_eq!(answer.status(), 502);
+    assert_eq!(answer.error(), "destination_unavailable");
+    assert!(took >= grace, "gave up after {took:?}");
     assert!(took < Duration::from_secs(5), "gave up after {took:?}");
 }

@@ -271,3 +271,46 @@ fn an_empty_reason_crosses_as_a_valid_status_line() {
     let answer = answered("HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n");
     assert_eq!(answer.status(), 200);
 }
+
+/// Whether this is an IMF-fixdate, the one form that may be sent (RFC 9110 section 5.6.7).
+fn is_imf_fixdate(text: &str) -> bool {
+    let days = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+    // A pattern: 0 stands for a digit, a for a letter, the rest for itself.
+    let form = "aaa, 00 aaa 0000 00:00:00 GMT";
+    let fits = |(byte, form): (u8, u8)| match form {
+        b'0' => byte.is_ascii_digit(),
+        b'a' => byte.is_ascii_alphabetic(),
+        other => byte == other,
+    };
+    text.len() == form.len()
+        && text.bytes().zip(form.bytes()).all(fits)
+        && days.contains(&&text[..3])
+}
+
+#[test]
+fn an_answer_without_date_gets_one() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+    ] {
+        let answer = answered(answer);
+        let date = answer.field("Date").expect("a Date");
+        assert!(is_imf_fixdate(date), "Date: {date}");
+        let date = httpdate::parse_http_date(date).expect("a date");
+        let now = std::time::SystemTime::now();
+        let apart = now.duration_since(date).unwrap_or_else(|e| e.duration());
+        assert!(apart.as_secs() < 10, "Date is {apart:?} off");
+    }
+}
+
+#[test]
+fn an_answer_with_date_keeps_its_own() {
+    for name in ["Date", "date"] {
+        let answer = answered(&format!(
+            "HTTP/1.1 200 OK\r\n{name}: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 0\r\n\r\n"
+        ));
+        // Fails as well where there are two.
+        assert_eq!(answer.field("Date"), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
+    }
+}

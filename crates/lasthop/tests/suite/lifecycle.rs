@@ -1,141 +1,11 @@
-//! From the first listening socket to the last connection: who may serve an address, and how serving ends.
+//! Who may serve an address: refused, shared, stale, not stolen, and left as it was found. How serving ends is in `drain`.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::time::Duration;
 
-use crate::support::misbehave::{app_behind, app_that_answers};
-use crate::support::{
-    Address, App, Client, Ending, Gate, Lasthop, PATIENCE, Place, QUIET, Setup, TempDir,
-};
-
-/// An app that switches protocols and echoes.
-fn echoing_tunnel() -> App {
-    App::scripted(|mut conn| {
-        if conn.head().is_some() {
-            conn.send(
-                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
-            );
-            while let Ok(bytes) = conn.wire.some() {
-                conn.send(bytes);
-            }
-        }
-    })
-}
-
-fn tunnel(proxy: &Lasthop) -> Client {
-    let mut client = proxy.client();
-    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
-    assert_eq!(client.head().status(), 101);
-    client
-}
-
-fn echoes(client: &mut Client) -> bool {
-    client.try_send("ping").is_ok() && client.0.exactly(4).is_ok_and(|bytes| bytes == b"ping")
-}
-
-/// Waits until nobody accepts at `address` any more.
-fn wait_until_refused(address: &Address) {
-    let begun = std::time::Instant::now();
-    while address.socket().connect(&address.sock_addr()).is_ok() {
-        assert!(begun.elapsed() < PATIENCE, "{address} is still served");
-        std::thread::yield_now();
-    }
-}
-
-#[test]
-fn a_drain_lets_requests_in_flight_finish() {
-    for signal in ["TERM", "INT"] {
-        let gate = Gate::closed();
-        let app = app_behind(&gate, Place::Tcp);
-        let mut proxy = Lasthop::before(&app);
-        let mut client = proxy.client();
-        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        app.wait_for_accepted(1);
-        proxy.signal(signal);
-        wait_until_refused(proxy.address());
-        assert!(proxy.runs());
-        gate.open();
-        let answer = client.answer();
-        assert_eq!(answer.text(), "ok");
-        assert_eq!(answer.field("Connection"), Some("close"));
-        assert_eq!(client.ending(), Ending::Closed);
-        let status = proxy.ends_within(PATIENCE).expect("it ends");
-        assert_eq!(status.code(), Some(0));
-    }
-}
-
-#[test]
-fn a_drain_closes_idle_connections_at_once() {
-    let app = app_that_answers(Place::Tcp);
-    let mut proxy = Lasthop::before(&app);
-    let mut used = proxy.client();
-    assert_eq!(used.request("/").status(), 200);
-    let mut fresh = proxy.client();
-    proxy.signal("TERM");
-    assert_eq!(used.ending(), Ending::Closed);
-    fresh.ending();
-    let status = proxy.ends_within(Duration::from_secs(5)).expect("it ends");
-    assert_eq!(status.code(), Some(0));
-}
-
-#[test]
-fn a_drain_serves_what_has_connected_before_it() {
-    let app = app_that_answers(Place::Unix);
-    let mut proxy = Setup::to(&[&app.target()]).server("workers = 2").start();
-    let mut clients: Vec<_> = (0..100)
-        .map(|_| {
-            let mut client = proxy.client();
-            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-            client
-        })
-        .collect();
-    proxy.signal("TERM");
-    for client in &mut clients {
-        assert_eq!(client.answer().text(), "ok");
-    }
-    assert!(proxy.ends_within(PATIENCE).is_some_and(|s| s.success()));
-}
-
-#[test]
-fn a_tunnel_lives_until_the_deadline_of_the_drain() {
-    let app = echoing_tunnel();
-    let mut proxy = Setup::to(&[&app.target()])
-        .server("drain_timeout = \"1s\"")
-        .start();
-    let mut client = tunnel(&proxy);
-    proxy.signal("TERM");
-    wait_until_refused(proxy.address());
-    assert!(echoes(&mut client), "the tunnel ended before its deadline");
-    client.ending();
-    assert!(proxy.ends_within(PATIENCE).is_some());
-}
-
-#[test]
-fn a_drain_ends_as_soon_as_the_last_tunnel_does() {
-    let app = echoing_tunnel();
-    let mut proxy = Lasthop::before(&app);
-    let client = tunnel(&proxy);
-    proxy.signal("TERM");
-    wait_until_refused(proxy.address());
-    drop(client);
-    let status = proxy.ends_within(Duration::from_secs(10)).expect("it ends");
-    assert_eq!(status.code(), Some(0));
-}
-
-#[test]
-fn a_second_signal_ends_it_at_once() {
-    let app = echoing_tunnel();
-    let mut proxy = Lasthop::before(&app);
-    let mut client = tunnel(&proxy);
-    proxy.signal("TERM");
-    wait_until_refused(proxy.address());
-    assert!(proxy.runs());
-    proxy.signal("TERM");
-    assert!(proxy.ends_within(Duration::from_secs(5)).is_some());
-    client.ending();
-}
+use crate::support::misbehave::app_that_answers;
+use crate::support::{Address, App, Lasthop, PATIENCE, Place, Setup, TempDir};
 
 /// Starts a second instance on an address that is served; it must be refused with status 1 and a reason.
 fn refused(second: Setup, address: &str) -> String {
@@ -312,17 +182,4 @@ fn the_operator_log_says_what_it_serves_and_when_it_drains() {
     proxy.signal("TERM");
     assert!(proxy.ends_within(PATIENCE).is_some());
     proxy.logs(&["drain"]);
-}
-
-#[test]
-fn a_drain_does_not_wait_for_a_client_that_sends_half_a_head() {
-    let app = app_that_answers(Place::Tcp);
-    let mut proxy = Setup::to(&[&app.target()])
-        .server("drain_timeout = \"500ms\"")
-        .start();
-    let mut client = proxy.client();
-    client.send("GET / HT");
-    assert!(client.is_quiet_for(QUIET));
-    proxy.signal("TERM");
-    assert!(proxy.ends_within(Duration::from_secs(5)).is_some());
 }

@@ -14,11 +14,14 @@
 
 mod support;
 
+mod admission;
 mod answers_refused;
 mod bodies;
 mod cli;
 mod connect_errors;
+mod drain;
 mod forwarding;
+mod leaving;
 mod lifecycle;
 mod real_apps;
 mod requests_refused;

@@ -331,3 +331,25 @@ fn a_reused_connection_that_dies_inside_its_answer_is_not_tried_again() {
     assert_eq!(proxy.get("/").status(), 502);
     assert_eq!(app.accepted(), 1);
 }
+
+#[test]
+fn more_retries_send_nothing_that_an_app_may_have_seen_once_more() {
+    for (request, seen) in [
+        (POST, &["GET on 0", "GET on 0", "POST on 0"][..]),
+        // The second attempt goes over a fresh connection: what dies there may have been seen.
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            &["GET on 0", "GET on 0", "GET on 0", "GET on 1"],
+        ),
+    ] {
+        let (app, told) = dies_on_reuse(2, "dies", false);
+        let proxy = Setup::to(&[&app.target()]).upstream("retries = 5").start();
+        assert_eq!(proxy.get("/").status(), 200);
+        assert_eq!(proxy.get("/").status(), 200);
+        let answer = proxy.client().exchange(request);
+        assert_eq!(answer.status(), 502);
+        assert_eq!(answer.error(), "http_response_incomplete");
+        let told: Vec<_> = told.try_iter().collect();
+        assert_eq!(told, seen);
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::support::misbehave::{app_that_answers, app_that_answers_before_the_upload_ends};
-use crate::support::{App, Ending, Gate, Lasthop, PATIENCE, Place, QUIET, Setup, pattern};
+use crate::support::{App, Gate, Lasthop, PATIENCE, Place, QUIET, Setup, pattern};
 
 #[test]
 fn an_event_reaches_the_client_before_the_app_writes_the_next() {
@@ -207,31 +207,6 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn a_client_that_half_closes_after_its_requests_gets_all_answers() {
-    let app = app_that_answers(Place::Tcp);
-    let proxy = Lasthop::before(&app);
-    let mut client = proxy.client();
-    client.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n");
-    client.finish_sending();
-    assert_eq!(client.answer().text(), "ok");
-    assert_eq!(client.ending(), Ending::Closed);
-}
-
-#[test]
-fn a_half_closed_client_gets_an_answer_that_takes_its_time() {
-    let read = Gate::closed();
-    let app = crate::support::misbehave::app_behind(&read, Place::Tcp);
-    let proxy = Lasthop::before(&app);
-    let mut client = proxy.client();
-    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    app.wait_for_accepted(1);
-    client.finish_sending();
-    assert!(client.is_quiet_for(QUIET));
-    read.open();
-    assert_eq!(client.answer().text(), "ok");
-}
-
-#[test]
 fn requests_byte_by_byte_are_understood() {
     let app = app_that_answers(Place::Unix);
     let proxy = Lasthop::before(&app);
@@ -357,31 +332,4 @@ fn a_client_that_does_not_read_stops_the_app_not_the_memory() {
     assert!(parts < 60, "{parts} MB went to a client that does not read");
     let all = client.0.exactly(200_000_000).expect("the rest");
     assert!(all[..1_000_000] == pattern(1_000_000) && all[199_000_000..] == pattern(1_000_000));
-}
-
-#[test]
-fn a_client_that_leaves_frees_the_app() {
-    let (app, given_up) = crate::support::misbehave::app_that_never_answers();
-    let proxy = Lasthop::before(&app);
-    let mut client = proxy.client();
-    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    app.wait_for_accepted(1);
-    client.0.reset();
-    given_up.wait();
-}
-
-#[test]
-fn a_client_that_half_closes_at_once_is_answered_over_a_new_connection_too() {
-    let app = app_that_answers(Place::Tcp);
-    let proxy = Setup::to(&[&app.target()])
-        .upstream("keepalive = { idle = 0, timeout = \"1s\" }")
-        .start();
-    let mut clients: Vec<_> = (0..50).map(|_| proxy.client()).collect();
-    for client in &mut clients {
-        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        client.finish_sending();
-    }
-    for client in &mut clients {
-        assert_eq!(client.answer().status(), 200);
-    }
 }

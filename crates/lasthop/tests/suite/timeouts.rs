@@ -182,3 +182,47 @@ fn a_client_that_does_not_read_is_given_up_and_frees_the_app() {
         .expect("the app is freed");
     assert!(client.try_answer_to("GET").is_err());
 }
+
+#[test]
+fn interim_answers_do_not_prolong_the_response_timeout() {
+    let app = App::scripted(|mut conn| {
+        if conn.request().is_some() {
+            // One each 200 ms: every one of them in time, the answer never.
+            while conn.send("HTTP/1.1 103 Early Hints\r\n\r\n") && conn.wire.is_quiet_for(SHORT) {}
+        }
+    });
+    let proxy = Setup::to(&[&app.target()])
+        .upstream("response_timeout = \"500ms\"")
+        .start();
+    let begun = Instant::now();
+    let answer = proxy.get("/");
+    let took = begun.elapsed();
+    assert_eq!(answer.status(), 504);
+    assert_eq!(answer.error(), "http_response_timeout");
+    assert!(!answer.interim.is_empty());
+    assert!(took >= Duration::from_millis(500), "{took:?}");
+    assert!(took < Duration::from_millis(1500), "{took:?}");
+}
+
+#[test]
+fn an_app_that_says_nothing_to_an_expectation_is_the_one_that_is_too_slow() {
+    let app = App::scripted(|mut conn| {
+        if conn.head().is_some() {
+            conn.until_closed();
+        }
+    });
+    // The client has less time for its body than the app for its answer, and yet is not to blame.
+    let proxy = Setup::to(&[&app.target()])
+        .listener("body_timeout = \"100ms\"")
+        .upstream("response_timeout = \"400ms\"")
+        .start();
+    for body in ["Content-Length: 4", "Transfer-Encoding: chunked"] {
+        let mut client = proxy.client();
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: a\r\n{body}\r\nExpect: 100-continue\r\n\r\n"
+        ));
+        let answer = client.answer();
+        assert_eq!(answer.status(), 504, "{}", answer.text());
+        assert_eq!(answer.error(), "http_response_timeout");
+    }
+}
