@@ -61,8 +61,6 @@ pub struct ResponseHead<'s, 'b> {
     pub keep_alive: bool,
     /// For how many seconds the app says it keeps an idle connection: `Keep-Alive: timeout=…`.
     pub keep_alive_timeout: Option<u32>,
-    /// Whether the body is `text/event-stream`, which must not wait in any buffer.
-    pub is_event_stream: bool,
     /// The protocols the app names: for 101 those it switches to, for 426 those it wants.
     upgrade: Option<&'b str>,
     fields: Fields<'s, 'b>,
@@ -156,7 +154,6 @@ pub fn parse<'s, 'b>(
         } else {
             None
         },
-        is_event_stream: fields.first(Kind::ContentType).is_some_and(is_event_stream),
         upgrade: named_upgrade,
         fields,
     })
@@ -251,15 +248,6 @@ fn keep_alive_timeout(fields: &Fields<'_, '_>) -> Option<u32> {
             .eq_ignore_ascii_case(b"timeout")
             .then(|| digits.parse().ok())?
     })
-}
-
-/// Whether a Content-Type is that of server-sent events.
-fn is_event_stream(content_type: &[u8]) -> bool {
-    let media_type = content_type
-        .split(|&byte| byte == b';')
-        .next()
-        .unwrap_or_default();
-    trimmed(media_type).eq_ignore_ascii_case(b"text/event-stream")
 }
 
 /// Puts into words what httparse did not take.

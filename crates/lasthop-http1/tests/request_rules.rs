@@ -1,4 +1,6 @@
 //! What is refused in a request, and what is not: one row per rule, each with its section.
+//!
+//! Long because it is the list of the rules, a table each, to be read beside the RFC.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 #![allow(

@@ -1,4 +1,6 @@
 //! Answers: what is malformed, how a body is framed, and what the client gets to read.
+//!
+//! Long because it is the list of the rules, a table each, to be read beside the RFC.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 #![allow(
@@ -359,23 +361,6 @@ fn how_long_the_app_keeps_a_connection_is_read_from_keep_alive() {
     }
     let closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\nKeep-Alive: timeout=5\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(answered(closing, GET, |head| head.keep_alive_timeout), None);
-}
-
-#[test]
-fn event_streams_are_known_by_their_type() {
-    for (value, expected) in [
-        ("text/event-stream", true),
-        ("Text/Event-Stream ; charset=utf-8", true),
-        ("text/event-streams", false),
-        ("text/html", false),
-    ] {
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {value}\r\n\r\n");
-        assert_eq!(
-            answered(head.as_bytes(), GET, |head| head.is_event_stream),
-            expected,
-            "{value}"
-        );
-    }
 }
 
 #[test]

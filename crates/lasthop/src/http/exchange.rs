@@ -241,7 +241,7 @@ impl<'a> Exchange<'a> {
     pub(super) fn begin(&mut self, answer: Answer) {
         if answer.ends == Ends::ByClose {
             // However this connection ends before the answer is whole, by a panic or a kill even, the
-            // client must not take it for whole. `settle` takes it back.
+            // client must not take it for whole. `finish` takes it back.
             self.client.stream.reset_on_close(true);
         }
         self.answer = Some(answer);

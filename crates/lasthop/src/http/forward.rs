@@ -32,7 +32,7 @@ pub(super) enum After {
     Linger,
     /// It is reset, so that nobody takes what was sent for whole.
     Reset,
-    /// It is joined with the app's. The bytes are what each side has already sent.
+    /// It is joined with the app's.
     Tunnel(Box<Joined>),
 }
 

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::open::BACKLOG;
 use crate::transport::Stream;
 
 /// The pause after an accept for which descriptors or memory were lacking. Long enough to cost
@@ -22,10 +23,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Between two log lines about failing accepts.
 const QUIET: Duration = Duration::from_secs(10);
-
-/// Connections taken from the queue of a listener that is about to be closed. No more can be in it,
-/// and whoever connects meanwhile must not keep it open.
-const LEFT_IN_QUEUE_MAX: usize = 4096;
 
 /// When failing accepts were last told of.
 #[derive(Default)]
@@ -76,11 +73,11 @@ pub async fn accept_tcp(
         }
     }
     // The event loop may not have heard of all that is queued; the kernel has. Closing the socket
-    // would reset them.
+    // would reset them. Bounded: whoever connects meanwhile must not keep it open.
     let Ok(listener) = listener.into_std() else {
         return;
     };
-    for _ in 0..LEFT_IN_QUEUE_MAX {
+    for _ in 0..=BACKLOG {
         let Ok((stream, peer)) = listener.accept() else {
             return;
         };
@@ -123,7 +120,7 @@ pub async fn accept_unix<F: Future<Output = ()>>(
     let Ok(listener) = listener.into_std() else {
         return;
     };
-    for _ in 0..LEFT_IN_QUEUE_MAX {
+    for _ in 0..=BACKLOG {
         let Ok((stream, _)) = listener.accept() else {
             return;
         };

@@ -12,7 +12,7 @@ use crate::config::{ListenAddress, Listener};
 
 /// Connections that may wait to be accepted, per listening socket; the kernel clips it to
 /// `net.core.somaxconn` (4096 by default since Linux 5.4).
-const BACKLOG: u32 = 4096;
+pub(super) const BACKLOG: u32 = 4096;
 
 /// A listener that clients can connect to from now on.
 #[derive(Debug)]

@@ -117,11 +117,6 @@ impl Buffer {
         }
     }
 
-    /// Forgets all but the first `count` filled bytes.
-    pub fn truncate(&mut self, count: usize) {
-        self.end = self.end.min(self.start + count);
-    }
-
     /// Copies as much of `bytes` as fits behind the filled ones; returns how much that was.
     pub fn append(&mut self, bytes: &[u8]) -> usize {
         let count = bytes.len().min(self.spare());

@@ -108,20 +108,18 @@ impl Upstream {
     ) {
         connection.answers = connection.answers.saturating_add(1);
         let short_of_permits = self.admission.short_of_permits();
-        let connection = if needs_rest && short_of_permits == 0 {
-            connection
-        } else if needs_rest {
-            return;
-        } else {
-            match self
-                .waiting
-                .borrow_mut()
-                .offer(connection, short_of_permits)
-            {
-                Offered::Taken | Offered::Closed => return,
-                Offered::Idle(connection) => connection,
+        if needs_rest {
+            if short_of_permits > 0 {
+                // Somebody waits for the permit that would rest with it.
+                return;
             }
-        };
+        } else {
+            let mut waiting = self.waiting.borrow_mut();
+            match waiting.offer(connection, short_of_permits) {
+                Offered::Taken | Offered::Closed => return,
+                Offered::Idle(unwanted) => connection = unwanted,
+            }
+        }
         let mut timeout = self.settings.keepalive.timeout;
         if let Some(app_timeout) = app_timeout {
             timeout = timeout.min(app_timeout.saturating_sub(KEEP_ALIVE_MARGIN));

@@ -2,6 +2,8 @@
 //!
 //! One test per rule that could be read in two ways by two programs (RFC 9112 section 11.2), through the whole binary;
 //! the full tables are beside the parser, in `lasthop-http1`.
+//!
+//! Long because each refusal is a promise and a test of its own.
 
 use crate::support::misbehave::app_that_answers;
 use crate::support::{Answer, App, Client, Ending, Lasthop, Place, Setup};
