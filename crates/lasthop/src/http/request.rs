@@ -3,7 +3,6 @@
 //! All of it happens in one go over the borrowed bytes, without an await in between; what the rest
 //! of the exchange needs to know is kept in [`Request`].
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use lasthop_http1::Version;
@@ -149,9 +148,6 @@ fn read(
 
 /// What an HTTP/1.0 request without Host meant: the address it was sent to (RFC 9112 section 3.3).
 fn host_fallback(stream: &Stream, is_needed: bool) -> String {
-    let local: Option<SocketAddr> = match stream {
-        Stream::Tcp(stream) if is_needed => stream.local_addr().ok(),
-        _ => None,
-    };
+    let local = is_needed.then(|| stream.local_addr()).flatten();
     local.map_or_else(String::new, |address| address.to_string())
 }

@@ -92,7 +92,7 @@ pub async fn accept_tcp(
 fn take(stream: TcpStream, ip: IpAddr, serve: &mut impl FnMut(Stream, Option<IpAddr>)) {
     // Answers are written whole; waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
-    serve(Stream::Tcp(stream), Some(ip));
+    serve(stream.into(), Some(ip));
 }
 
 /// Accepts on a Unix listener and hands each connection to `hand_over`, which chooses the worker.

@@ -1,6 +1,7 @@
-//! What an operator gets to see: in this version the operator log. Metrics and the access log follow.
+//! What an operator gets to see: the operator log, and what is counted.
 
 mod log;
+pub mod metrics;
 mod repeats;
 
 pub use log::{LogGuard, start_log};

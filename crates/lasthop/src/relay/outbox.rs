@@ -224,7 +224,7 @@ mod tests {
             .unwrap();
         runtime.block_on(async {
             let (ours, theirs) = tokio::net::UnixStream::pair().unwrap();
-            test(Stream::Unix(ours), theirs).await;
+            test(ours.into(), theirs).await;
         });
     }
 

@@ -22,7 +22,7 @@ use crate::http::{self, DateText, ListenerSite, Site};
 use crate::listener::accept_tcp;
 use crate::observe::Repeats;
 use crate::route::RouteTable;
-use crate::transport::{BufferPool, Clock, Connections, Stream};
+use crate::transport::{BufferPool, Clock, Connections};
 use crate::upstream::{Admission, Upstream};
 
 /// Connections that may wait in a worker's inbox.
@@ -308,7 +308,7 @@ impl Worker {
         match tokio::net::UnixStream::from_std(connection.stream) {
             Ok(stream) => {
                 let site = Rc::clone(&self.listeners[connection.listener]);
-                spawn_local(http::serve(Stream::Unix(stream), None, site));
+                spawn_local(http::serve(stream.into(), None, site));
             }
             Err(error) => tracing::warn!(%error, "cannot watch a connection, closing it"),
         }

@@ -4,6 +4,7 @@
 //! and a match on a two-variant tag costs nothing beside the system call behind it.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,13 +13,34 @@ use lasthop_kernel::socket::Peek;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// A connected stream, registered with the runtime of the worker that owns it.
+/// A connected stream, registered with the runtime of the worker that owns it. Counts the bytes that
+/// pass, so that nobody above has to.
 #[derive(Debug)]
-pub enum Stream {
+pub struct Stream {
+    socket: Socket,
+    received: u64,
+    sent: u64,
+}
+
+/// The sockets a stream can be.
+#[derive(Debug)]
+enum Socket {
     /// TCP over IPv4 or IPv6.
     Tcp(TcpStream),
     /// A Unix stream socket, by path or abstract name.
     Unix(UnixStream),
+}
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self::new(Socket::Tcp(stream))
+    }
+}
+
+impl From<UnixStream> for Stream {
+    fn from(stream: UnixStream) -> Self {
+        Self::new(Socket::Unix(stream))
+    }
 }
 
 /// See [`Stream::failure`].
@@ -34,14 +56,40 @@ pub enum Disturbance {
 }
 
 impl Stream {
+    fn new(socket: Socket) -> Self {
+        Self {
+            socket,
+            received: 0,
+            sent: 0,
+        }
+    }
+
+    /// Bytes read from it since it was made.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Bytes written to it since it was made.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Our address, for TCP; none for a Unix stream, or for a socket that the kernel has taken apart.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Tcp(stream) => stream.local_addr().ok(),
+            Socket::Unix(_) => None,
+        }
+    }
+
     /// Ready once a read would return bytes, the end of the stream, or an error.
     ///
     /// Lets a connection wait without holding a buffer. Readiness may be stale: the read that
     /// follows can still be pending.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(stream) => stream.poll_read_ready(cx),
-            Self::Unix(stream) => stream.poll_read_ready(cx),
+        match &self.socket {
+            Socket::Tcp(stream) => stream.poll_read_ready(cx),
+            Socket::Unix(stream) => stream.poll_read_ready(cx),
         }
     }
 
@@ -51,18 +99,22 @@ impl Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
+        let before = buf.filled().len();
+        let read = match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        self.received += (buf.filled().len() - before) as u64;
+        read
     }
 
     /// Writes from one slice; returns the bytes taken.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
+        let written = match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Socket::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        };
+        self.count_sent(written)
     }
 
     /// Writes from several slices in one `writev(2)`; returns the bytes taken.
@@ -71,10 +123,18 @@ impl Stream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        let written = match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        };
+        self.count_sent(written)
+    }
+
+    fn count_sent(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = &written {
+            self.sent += *count as u64;
         }
+        written
     }
 
     /// Ready once the peer of a connection that should be silent has closed it or said something.
@@ -90,9 +150,9 @@ impl Stream {
                 Peek::Closed | Peek::Error(_) => Ok(Disturbance::Closed),
             };
             // `try_io` takes the readiness back when we say that the call would block.
-            let looked = match self {
-                Self::Tcp(stream) => stream.try_io(Interest::READABLE, look),
-                Self::Unix(stream) => stream.try_io(Interest::READABLE, look),
+            let looked = match &self.socket {
+                Socket::Tcp(stream) => stream.try_io(Interest::READABLE, look),
+                Socket::Unix(stream) => stream.try_io(Interest::READABLE, look),
             };
             match looked {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -111,9 +171,9 @@ impl Stream {
     /// # Errors
     /// As dup(2) and epoll_ctl(2).
     pub fn failure(&self) -> io::Result<Failure> {
-        let again = match self {
-            Self::Tcp(stream) => std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?),
-            Self::Unix(_) => return Ok(Box::pin(std::future::pending())),
+        let again = match &self.socket {
+            Socket::Tcp(stream) => std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?),
+            Socket::Unix(_) => return Ok(Box::pin(std::future::pending())),
         };
         let again = TcpStream::from_std(again)?;
         Ok(Box::pin(async move {
@@ -131,7 +191,7 @@ impl Stream {
     /// orderly end again.
     pub fn reset_on_close(&self, reset: bool) {
         // Only TCP has resets; a Unix stream is closed as it is.
-        if let Self::Tcp(stream) = self {
+        if let Socket::Tcp(stream) = &self.socket {
             // A socket that is gone already needs no reset.
             let _ = lasthop_kernel::socket::reset_on_close(stream, reset);
         }
@@ -142,9 +202,9 @@ impl Stream {
     /// tokio's shutdown of a socket is one system call and never pending.
     pub fn shutdown_write(&mut self) -> io::Result<()> {
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        let done = match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(&mut cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(&mut cx),
+        let done = match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(&mut cx),
+            Socket::Unix(stream) => Pin::new(stream).poll_shutdown(&mut cx),
         };
         match done {
             Poll::Ready(result) => result,
@@ -155,9 +215,9 @@ impl Stream {
 
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
+        match &self.socket {
+            Socket::Tcp(stream) => stream.as_fd(),
+            Socket::Unix(stream) => stream.as_fd(),
         }
     }
 }

@@ -96,7 +96,7 @@ impl Dial {
                     }
                 }
                 connect::tcp_finish(&stream)?;
-                Ok(Stream::Tcp(stream))
+                Ok(stream.into())
             }
             Self::Unix { target, socket } => {
                 let connecting = match socket.take() {
@@ -104,9 +104,9 @@ impl Dial {
                     None => UnixConnecting::new()?,
                 };
                 match connecting.attempt(target)? {
-                    Attempt::Connected => Ok(Stream::Unix(UnixStream::from_std(
-                        connecting.into_stream(),
-                    )?)),
+                    Attempt::Connected => {
+                        Ok(UnixStream::from_std(connecting.into_stream())?.into())
+                    }
                     Attempt::Full => {
                         *socket = Some(connecting);
                         let source = io::ErrorKind::WouldBlock.into();
