@@ -17,6 +17,7 @@ const STRANGER: Forwarding<'static> = Forwarding {
     trusted: false,
     via: true,
     forwarded: true,
+    request_id: None,
     host_fallback: "fallback.test",
 };
 

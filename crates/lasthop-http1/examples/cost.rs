@@ -79,6 +79,7 @@ fn request_cost(request: &[u8]) -> f64 {
         trusted: false,
         via: true,
         forwarded: false,
+        request_id: None,
         host_fallback: "localhost",
     };
     let mut out = Vec::with_capacity(4096);

@@ -28,6 +28,9 @@ pub struct Forwarding<'a> {
     pub via: bool,
     /// Whether to write `Forwarded` as well.
     pub forwarded: bool,
+    /// The `X-Request-ID` that the app is to get, whatever the client sent: a token or other visible
+    /// ASCII. `None`: the client's, if there is one, travels like any other field.
+    pub request_id: Option<&'a str>,
     /// The Host for a request of HTTP/1.0 without one: a valid authority.
     pub host_fallback: &'a str,
 }
@@ -68,6 +71,11 @@ pub(crate) fn write(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, forwarding: &
         forwarding.peer_ip,
     );
     write_forwarded(out, head, forwarding, host);
+    if let Some(id) = forwarding.request_id {
+        out.extend_from_slice(b"X-Request-ID: ");
+        out.extend_from_slice(id.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
     let version = match head.version {
         Version::Http10 => "1.0 ",
         Version::Http11 => "1.1 ",

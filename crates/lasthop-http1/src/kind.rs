@@ -61,6 +61,8 @@ pub enum Kind {
     Forwarded,
     /// `Via`.
     Via,
+    /// `X-Request-ID`: end-to-end, unless this proxy sets it.
+    XRequestId,
 }
 
 impl Kind {
@@ -105,6 +107,7 @@ impl Kind {
                 (10, b'c') => (b"connection", Self::Connection),
                 (10, b'k') => (b"keep-alive", Self::KeepAlive),
                 (12, b'c') => (b"content-type", Self::ContentType),
+                (12, b'x') => (b"x-request-id", Self::XRequestId),
                 (14, b'c') => (b"content-length", Self::ContentLength),
                 (14, b'h') => (b"http2-settings", Self::HopByHop),
                 (15, b'x') => (b"x-forwarded-for", Self::XForwardedFor),

@@ -13,6 +13,9 @@ pub const FIELDS_MAX: usize = 128;
 /// bytes.
 pub const METHOD_BYTES_MAX: usize = 32;
 
+/// Bytes of an `X-Request-ID` that is taken over from a client. Identifiers in use have 16 to 64.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+
 /// How many fields `Connection` may name, beyond the options that are understood here. Each one is
 /// compared with each field; without a bound, 32 KiB of `a,a,a,…` would cost milliseconds.
 pub const CONNECTION_OPTIONS_MAX: usize = 32;

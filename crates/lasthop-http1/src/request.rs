@@ -9,7 +9,9 @@ use crate::fields::{FieldStorage, Fields, Kind, TooManyConnectionOptions};
 use crate::forwarding::{self, Forwarding};
 use crate::framing::{self, Declared};
 use crate::kind::KindSet;
-use crate::limits::{FIELDS_MAX, HEAD_TOO_LARGE, HeadLimits, METHOD_BYTES_MAX};
+use crate::limits::{
+    FIELDS_MAX, HEAD_TOO_LARGE, HeadLimits, METHOD_BYTES_MAX, REQUEST_ID_BYTES_MAX,
+};
 use crate::refusal::Refusal;
 use crate::target::Target;
 use crate::{Version, authority, upgrade};
@@ -101,6 +103,19 @@ impl<'s, 'b> RequestHead<'s, 'b> {
     #[must_use]
     pub fn path(&self) -> &'b str {
         self.target.path()
+    }
+
+    /// The client's `X-Request-ID`, if it sent one only and it is fit for a log: 1 to
+    /// [`REQUEST_ID_BYTES_MAX`] visible ASCII characters.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&'b str> {
+        if self.fields.is_repeated(Kind::XRequestId) {
+            return None;
+        }
+        let id = self.fields.first(Kind::XRequestId)?;
+        let is_fit =
+            (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);
+        str::from_utf8(id).ok().filter(|_| is_fit)
     }
 
     /// All fields as received, those that are not passed on included.
@@ -324,6 +339,9 @@ pub fn write(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, forwarding: &Forward
     }
     if forwarding.trusted {
         kept = kept.with(Kind::XForwardedOther);
+    }
+    if forwarding.request_id.is_none() {
+        kept = kept.with(Kind::XRequestId);
     }
     head.fields.write(out, kept);
 

@@ -328,3 +328,46 @@ fn fields_are_readable_with_their_kinds() {
         },
     );
 }
+
+#[test]
+fn a_request_id_travels_as_it_is_or_is_the_one_that_is_set() {
+    let sent = b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-ID: theirs\r\nX_Request_Id: shadow\r\n\r\n";
+    let passed = forwarded(sent, &SILENT);
+    assert!(lines(&passed).contains(&"X-Request-ID: theirs"), "{passed}");
+    let set = forwarded(
+        sent,
+        &Forwarding {
+            request_id: Some("ours"),
+            ..SILENT
+        },
+    );
+    assert!(lines(&set).contains(&"X-Request-ID: ours"), "{set}");
+    assert!(
+        !set.contains("theirs") && !set.contains("shadow"),
+        "an app must not find two: {set}"
+    );
+}
+
+#[test]
+fn only_a_single_printable_request_id_is_taken_over() {
+    let id = |fields: &str| {
+        let sent = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        accepted(sent.as_bytes(), |head| head.request_id().map(str::to_owned))
+    };
+    assert_eq!(id("X-Request-ID: a-1/b\r\n").as_deref(), Some("a-1/b"));
+    let longest = "x".repeat(128);
+    assert_eq!(
+        id(&format!("X-Request-ID: {longest}\r\n")),
+        Some(longest.clone())
+    );
+    for unfit in [
+        String::new(),
+        "X-Request-ID: \r\n".to_owned(),
+        "X-Request-ID: a b\r\n".to_owned(),
+        "X-Request-ID: \u{e9}\r\n".to_owned(),
+        format!("X-Request-ID: {longest}x\r\n"),
+        "X-Request-ID: a\r\nX-Request-ID: a\r\n".to_owned(),
+    ] {
+        assert_eq!(id(&unfit), None, "{unfit:?}");
+    }
+}

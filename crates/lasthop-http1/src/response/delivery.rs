@@ -101,6 +101,7 @@ const END_TO_END: KindSet = KindSet::of(&[
     Kind::XForwardedHost,
     Kind::XForwardedProto,
     Kind::XForwardedOther,
+    Kind::XRequestId,
 ]);
 
 /// Appends the head as the client gets it.

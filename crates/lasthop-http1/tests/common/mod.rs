@@ -23,6 +23,7 @@ pub(crate) const STRANGER: Forwarding<'static> = Forwarding {
     trusted: false,
     via: true,
     forwarded: false,
+    request_id: None,
     host_fallback: "fallback.test",
 };
 

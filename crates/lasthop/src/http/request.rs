@@ -131,6 +131,7 @@ fn read(
         trusted: client.peer.trusted,
         via: upstream.settings.via,
         forwarded: upstream.settings.forwarded,
+        request_id: None,
         host_fallback: &host_fallback,
     };
     let mut scratch = site.scratch.borrow_mut();
