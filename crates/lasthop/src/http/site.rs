@@ -11,6 +11,7 @@ use lasthop_http1::limits::HeadLimits;
 use super::date::DateText;
 use crate::config::{Config, Listener};
 use crate::observe::Repeats;
+use crate::observe::metrics::WorkerMetrics;
 use crate::route::RouteTable;
 use crate::transport::{BufferPool, Connections};
 use crate::upstream::Upstream;
@@ -34,6 +35,8 @@ pub struct Site {
     pub date: DateText,
     /// Failures that repeat are counted here instead of filling the log.
     pub repeats: Repeats,
+    /// What this worker counts; only its own thread writes here.
+    pub metrics: Arc<WorkerMetrics>,
 }
 
 /// What is particular to the listener that a client came through.
@@ -41,6 +44,8 @@ pub struct Site {
 pub struct ListenerSite {
     /// The worker's view.
     pub site: Rc<Site>,
+    /// Its index in the configuration, and in what is counted.
+    pub index: usize,
     /// The listener's settings.
     pub settings: Listener,
     /// Bounds on a request's head, from those settings.

@@ -149,8 +149,11 @@ async fn drain_workers(mut workers: Workers, signals: &mut Signals, timeout: Dur
             false
         }
     };
+    let metrics = workers.metrics();
     workers.stop();
-    tracing::info!(took = ?started.elapsed(), "stopped");
+    let listeners = metrics.iter().flat_map(|worker| &worker.listeners);
+    let served: u64 = listeners.map(|listener| listener.accepted.value()).sum();
+    tracing::info!(took = ?started.elapsed(), clients = served, "stopped");
     if drained {
         Ended::Drained
     } else {

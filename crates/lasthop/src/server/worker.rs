@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::http::{self, DateText, ListenerSite, Site};
 use crate::listener::accept_tcp;
 use crate::observe::Repeats;
+use crate::observe::metrics::WorkerMetrics;
 use crate::route::RouteTable;
 use crate::transport::{BufferPool, Clock, Connections};
 use crate::upstream::{Admission, Upstream};
@@ -63,6 +64,7 @@ impl WorkerHandle {
 /// All workers.
 pub(super) struct Workers {
     handles: Rc<[WorkerHandle]>,
+    metrics: Arc<[Arc<WorkerMetrics>]>,
     threads: Vec<JoinHandle<()>>,
     /// Told to end at once.
     stop: watch::Sender<bool>,
@@ -88,6 +90,7 @@ struct Start {
     admissions: Vec<Arc<Admission>>,
     inbox: mpsc::Receiver<HandedOver>,
     connections: Arc<AtomicUsize>,
+    metrics: Arc<WorkerMetrics>,
     draining: watch::Receiver<bool>,
     stop: watch::Receiver<bool>,
     leaving: Leaving,
@@ -104,6 +107,9 @@ pub(super) fn spawn_workers(
     let (leaving, left) = mpsc::channel(1);
     let (started, starts) = std::sync::mpsc::channel();
     let mut handles = Vec::new();
+    let metrics: Arc<[_]> = (0..config.server.workers)
+        .map(|_| Arc::new(worker_metrics(config)))
+        .collect();
     let mut threads = Vec::new();
     let mut sockets: Vec<_> = tcp
         .into_iter()
@@ -126,6 +132,7 @@ pub(super) fn spawn_workers(
             admissions: admissions.to_vec(),
             inbox: handed_over,
             connections,
+            metrics: Arc::clone(&metrics[number]),
             draining: draining.clone(),
             stop: stopped.clone(),
             leaving: Leaving(leaving.clone()),
@@ -142,6 +149,7 @@ pub(super) fn spawn_workers(
     starts.iter().collect::<Result<(), _>>()?;
     Ok(Workers {
         handles: handles.into(),
+        metrics,
         threads,
         stop,
         left,
@@ -151,6 +159,11 @@ pub(super) fn spawn_workers(
 impl Workers {
     pub(super) fn handles(&self) -> Rc<[WorkerHandle]> {
         Rc::clone(&self.handles)
+    }
+
+    /// What each worker counts, in the order of their numbers.
+    pub(super) fn metrics(&self) -> Arc<[Arc<WorkerMetrics>]> {
+        Arc::clone(&self.metrics)
     }
 
     /// Resolves if a worker ends without having been asked to.
@@ -224,10 +237,11 @@ impl Worker {
             start.number,
             &start.admissions,
             connections,
+            &start.metrics,
         ));
-        let listeners = start.config.listeners.iter();
+        let listeners = start.config.listeners.iter().enumerate();
         let listeners = listeners
-            .map(|listener| listener_site(&site, listener))
+            .map(|(index, listener)| listener_site(&site, index, listener))
             .collect();
         Self { site, listeners }
     }
@@ -298,6 +312,7 @@ impl Worker {
         let site = Rc::clone(&self.listeners[index]);
         Ok(spawn_local(async move {
             accept_tcp(listener, &site.settings.name, closing, |stream, ip| {
+                site.site.metrics.listeners[index].accepted.add(1);
                 spawn_local(http::serve(stream, ip, Rc::clone(&site)));
             })
             .await;
@@ -308,6 +323,9 @@ impl Worker {
         match tokio::net::UnixStream::from_std(connection.stream) {
             Ok(stream) => {
                 let site = Rc::clone(&self.listeners[connection.listener]);
+                // The acceptor's thread has no counters of its own.
+                let metrics = &self.site.metrics.listeners[connection.listener];
+                metrics.accepted.add(1);
                 spawn_local(http::serve(stream.into(), None, site));
             }
             Err(error) => tracing::warn!(%error, "cannot watch a connection, closing it"),
@@ -320,6 +338,7 @@ fn site(
     number: usize,
     admissions: &[Arc<Admission>],
     connections: Connections,
+    metrics: &Arc<WorkerMetrics>,
 ) -> Site {
     let upstreams = config
         .upstreams
@@ -346,12 +365,26 @@ fn site(
         connections,
         scratch: std::cell::RefCell::new(Vec::new()),
         repeats: Repeats::default(),
+        metrics: Arc::clone(metrics),
     }
 }
 
-fn listener_site(site: &Rc<Site>, settings: &crate::config::Listener) -> Rc<ListenerSite> {
+fn worker_metrics(config: &Config) -> WorkerMetrics {
+    WorkerMetrics::new(
+        config.listeners.len(),
+        config.upstreams.len(),
+        config.routes.len(),
+    )
+}
+
+fn listener_site(
+    site: &Rc<Site>,
+    index: usize,
+    settings: &crate::config::Listener,
+) -> Rc<ListenerSite> {
     Rc::new(ListenerSite {
         site: Rc::clone(site),
+        index,
         settings: settings.clone(),
         limits: HeadLimits {
             bytes_max: settings.header_size_max,
