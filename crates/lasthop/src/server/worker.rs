@@ -344,15 +344,16 @@ fn site(
         .upstreams
         .iter()
         .zip(admissions)
-        .map(|(settings, admission)| {
+        .zip(&metrics.upstreams)
+        .map(|((settings, admission), metrics)| {
             let clock = connections.clock().clone();
-            let seed = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let (admission, metrics) = (Arc::clone(admission), Arc::clone(metrics));
             Rc::new(Upstream::new(
                 settings.clone(),
-                Arc::clone(admission),
+                admission,
+                metrics,
                 number,
                 clock,
-                seed,
             ))
         })
         .collect();

@@ -78,12 +78,7 @@ impl Upstream {
         let started = Instant::now();
         let (mut attempts, obstacle) = match self.connect_at_once(target, started).await {
             Ok((stream, target)) => {
-                return Ok(Connection {
-                    stream,
-                    target,
-                    answers: 0,
-                    permit,
-                });
+                return Ok(Connection::new(stream, target, permit, &self.metrics));
             }
             Err(failed) => failed,
         };
@@ -104,7 +99,7 @@ impl Upstream {
             connection = self.handed_over(need) => Ok(connection),
             connected = self.connect_patiently(&mut attempts, target, started, patience) => {
                 let (stream, target) = connected?;
-                Ok(Connection { stream, target, answers: 0, permit })
+                Ok(Connection::new(stream, target, permit, &self.metrics))
             }
         }
     }

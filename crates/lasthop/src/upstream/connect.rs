@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{ConnectError, ConnectErrorKind, Upstream};
 use crate::config::Target;
+use crate::observe::metrics::{ConnectResult, UpstreamMetrics};
 use crate::transport::Stream;
 
 /// Around how long to wait before a missing or refusing target is tried again. A tenth of the 100 ms
@@ -37,6 +38,22 @@ enum Dial {
 
 /// What a request has begun at each target.
 pub(super) struct Attempts(Vec<Option<Dial>>);
+
+/// One attempt in the count, for as long as it takes.
+struct Connecting<'a>(&'a UpstreamMetrics);
+
+impl<'a> Connecting<'a> {
+    fn count(metrics: &'a UpstreamMetrics) -> Self {
+        metrics.connecting.rise();
+        Self(metrics)
+    }
+}
+
+impl Drop for Connecting<'_> {
+    fn drop(&mut self) {
+        self.0.connecting.fall();
+    }
+}
 
 /// A failed attempt.
 struct Failed {
@@ -226,7 +243,18 @@ impl Upstream {
             Some(dial) => dial,
             None => dial.insert(Dial::new(target)?),
         };
-        dial.attempt(self.settings.connect_timeout).await
+        let _connecting = Connecting::count(&self.metrics);
+        let started = Instant::now();
+        let attempted = dial.attempt(self.settings.connect_timeout).await;
+        let result = match &attempted {
+            Ok(_) => {
+                self.metrics.connect_duration.observe(started.elapsed());
+                ConnectResult::Ok
+            }
+            Err(failed) => ConnectErrorKind::of(failed.fault).result(),
+        };
+        self.metrics.connects(result).add(1);
+        attempted
     }
 }
 

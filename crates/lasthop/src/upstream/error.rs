@@ -12,6 +12,7 @@ use lasthop_kernel::sysctl::{local_port_range, reserved_ports};
 use lasthop_ports::Capacity;
 
 use crate::config::Target;
+use crate::observe::metrics::ConnectResult;
 
 /// What kept us from a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,15 +41,23 @@ impl ConnectErrorKind {
     /// A short name of the kind, by which the log tells failures apart that it sums up.
     pub fn label(self) -> &'static str {
         match self {
-            Self::Refused => "refused",
-            Self::Missing => "missing",
-            Self::Permission => "permission",
-            Self::TimedOut => "timeout",
-            Self::SourcePorts => "source_ports",
-            Self::Backlog => "backlog",
-            Self::Descriptors => "descriptors",
             Self::Limit => "max_connections",
-            Self::Other => "other",
+            kind => kind.result().label(),
+        }
+    }
+
+    /// What an attempt that failed so is counted as.
+    pub(super) fn result(self) -> ConnectResult {
+        match self {
+            Self::Refused => ConnectResult::Refused,
+            Self::Missing => ConnectResult::Missing,
+            Self::Permission => ConnectResult::Permission,
+            Self::TimedOut => ConnectResult::Timeout,
+            Self::SourcePorts => ConnectResult::SourcePorts,
+            Self::Backlog => ConnectResult::Backlog,
+            Self::Descriptors => ConnectResult::Descriptors,
+            // The first is no attempt, and is never counted.
+            Self::Limit | Self::Other => ConnectResult::Other,
         }
     }
 

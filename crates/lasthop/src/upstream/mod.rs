@@ -14,6 +14,7 @@ mod waiting;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -28,6 +29,7 @@ use pool::Pool;
 use waiting::{Offered, Waiting};
 
 use crate::config;
+use crate::observe::metrics::UpstreamMetrics;
 use crate::transport::{Clock, Stream};
 
 /// An app's `Keep-Alive: timeout` is when it closes; we let go this much earlier, so that a request
@@ -40,6 +42,8 @@ pub struct Upstream {
     /// What the operator decided.
     pub settings: config::Upstream,
     admission: Arc<Admission>,
+    /// This worker's counters.
+    pub metrics: Arc<UpstreamMetrics>,
     worker: usize,
     clock: Clock,
     /// The target of the next request, round robin. Counted per worker: no line shared for it.
@@ -63,31 +67,69 @@ pub struct Connection {
     pub target: usize,
     /// Requests that have been answered on it.
     pub answers: u32,
-    /// The right to exist, where connections are bounded; goes with the connection.
-    permit: Permit,
+    /// Our address, once somebody has wanted to know it.
+    pub source: Option<SocketAddr>,
+    hold: Hold,
+}
+
+/// What goes with a connection and is given back with it: the right to exist, where connections
+/// are bounded, and its place in the count.
+#[derive(Debug)]
+pub struct Hold {
+    _permit: Permit,
+    _open: Open,
+}
+
+/// One open connection in the count.
+#[derive(Debug)]
+struct Open(Arc<UpstreamMetrics>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fall();
+    }
 }
 
 impl Connection {
-    /// The stream, and the right to it, which is to be kept as long as the stream is.
-    pub fn into_parts(self) -> (Stream, Permit) {
-        (self.stream, self.permit)
+    /// A new connection to a target, which counts from here on.
+    fn new(stream: Stream, target: usize, permit: Permit, metrics: &Arc<UpstreamMetrics>) -> Self {
+        metrics.open.rise();
+        Self {
+            stream,
+            target,
+            answers: 0,
+            source: None,
+            hold: Hold {
+                _permit: permit,
+                _open: Open(Arc::clone(metrics)),
+            },
+        }
+    }
+
+    /// The stream, and what is to be kept as long as the stream is.
+    pub fn into_parts(self) -> (Stream, Hold) {
+        (self.stream, self.hold)
     }
 }
 
 impl Upstream {
-    /// The view of worker number `worker`. `seed` starts the jitter.
+    /// The view of worker number `worker`.
     pub fn new(
         settings: config::Upstream,
         admission: Arc<Admission>,
+        metrics: Arc<UpstreamMetrics>,
         worker: usize,
         clock: Clock,
-        seed: u64,
     ) -> Self {
-        let pool = Pool::new(settings.targets.len(), settings.keepalive.idle);
+        // Any seed but 0 will do, as long as the workers' differ.
+        let seed = (worker as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let (targets, idle_max) = (settings.targets.len(), settings.keepalive.idle);
+        let pool = Pool::new(targets, idle_max, Arc::clone(&metrics));
         Self {
             pool: RefCell::new(pool),
             settings,
             admission,
+            metrics,
             worker,
             clock,
             turn: Cell::new(worker),

@@ -6,10 +6,12 @@
 //! they do not belong to.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::Connection;
+use crate::observe::metrics::UpstreamMetrics;
 use crate::transport::{Disturbance, TICK};
 
 /// How long only rested connections are used after the app has said something more right behind an
@@ -20,11 +22,25 @@ const DISTRUST: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Pool {
     by_target: Vec<VecDeque<Idle>>,
-    total: usize,
+    total: Total,
     idle_max: usize,
     distrusted_until: Option<Instant>,
     /// Wakes the task that removes connections on which something happened.
     waker: Waker,
+}
+
+/// How many there are, shown to those who read the counters.
+#[derive(Debug)]
+struct Total {
+    count: usize,
+    metrics: Arc<UpstreamMetrics>,
+}
+
+impl Total {
+    fn set(&mut self, count: usize) {
+        self.count = count;
+        self.metrics.idle.set(count as u64);
+    }
 }
 
 #[derive(Debug)]
@@ -54,10 +70,10 @@ impl Idle {
 }
 
 impl Pool {
-    pub(super) fn new(targets: usize, idle_max: usize) -> Self {
+    pub(super) fn new(targets: usize, idle_max: usize, metrics: Arc<UpstreamMetrics>) -> Self {
         Self {
             by_target: (0..targets).map(|_| VecDeque::new()).collect(),
-            total: 0,
+            total: Total { count: 0, metrics },
             idle_max,
             distrusted_until: None,
             waker: Waker::noop().clone(),
@@ -74,11 +90,11 @@ impl Pool {
         needs_rest: bool,
     ) {
         let idle = &mut self.by_target[connection.target];
-        if self.total >= self.idle_max {
+        if self.total.count >= self.idle_max {
             if idle.pop_front().is_none() {
                 return;
             }
-            self.total -= 1;
+            self.total.set(self.total.count - 1);
         }
         let mut cx = Context::from_waker(&self.waker);
         if let Poll::Ready(disturbance) = connection.stream.poll_disturbed(&mut cx) {
@@ -93,7 +109,7 @@ impl Pool {
             due,
             needs_rest,
         });
-        self.total += 1;
+        self.total.set(self.total.count + 1);
     }
 
     /// The connection to `target` used last that is still good; with `proved` only one that the app
@@ -109,7 +125,7 @@ impl Pool {
             let Idle {
                 connection, due, ..
             } = idle.remove(last)?;
-            self.total -= 1;
+            self.total.set(self.total.count - 1);
             // Without a budget, readiness says nothing; the kernel does.
             let is_quiet = if tokio::task::coop::has_budget_remaining() {
                 let mut cx = Context::from_waker(Waker::noop());
@@ -134,7 +150,7 @@ impl Pool {
                 .iter()
                 .position(|idle| idle.is_fit(now, proved, distrusted))?;
             let Idle { connection, .. } = idle.remove(first)?;
-            self.total -= 1;
+            self.total.set(self.total.count - 1);
             Some(connection)
         })
     }
@@ -147,12 +163,12 @@ impl Pool {
             .filter(|idle| !idle.is_empty())
             .min_by_key(|idle| idle.front().map(|idle| idle.since));
         let closed = oldest.is_some_and(|idle| idle.pop_front().is_some());
-        self.total -= usize::from(closed);
+        self.total.set(self.total.count - usize::from(closed));
         closed
     }
 
     pub(super) fn len(&self) -> usize {
-        self.total
+        self.total.count
     }
 
     /// Closes what is past its time.
@@ -189,6 +205,7 @@ impl Pool {
         for idle in &mut self.by_target {
             idle.retain(&mut keep);
         }
-        self.total = self.by_target.iter().map(VecDeque::len).sum();
+        let left = self.by_target.iter().map(VecDeque::len).sum();
+        self.total.set(left);
     }
 }

@@ -7,7 +7,7 @@
 mod histogram;
 mod number;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 pub use histogram::Histogram;
 pub use number::{Counter, Gauge};
@@ -32,8 +32,9 @@ const CONNECT_BOUNDS: &[u64] = &[
 pub struct WorkerMetrics {
     /// By the index of the listener.
     pub listeners: Box<[ListenerMetrics]>,
-    /// By the index of the upstream.
-    pub upstreams: Box<[UpstreamMetrics]>,
+    /// By the index of the upstream. Shared with what is counted: a connection counts until it is
+    /// dropped, wherever it went.
+    pub upstreams: Box<[Arc<UpstreamMetrics>]>,
     /// By the index of the route.
     pub routes: Box<[RouteMetrics]>,
     /// Requests that no route took, or whose head was refused.
@@ -201,7 +202,7 @@ impl WorkerMetrics {
     pub fn new(listeners: usize, upstreams: usize, routes: usize) -> Self {
         Self {
             listeners: (0..listeners).map(|_| ListenerMetrics::default()).collect(),
-            upstreams: (0..upstreams).map(|_| UpstreamMetrics::default()).collect(),
+            upstreams: (0..upstreams).map(|_| Arc::default()).collect(),
             routes: (0..routes).map(|_| RouteMetrics::default()).collect(),
             unrouted: RouteMetrics::default(),
             request_duration: Histogram::new(REQUEST_BOUNDS),
