@@ -110,7 +110,7 @@ enum Words {
 #[derive(Args)]
 struct RunArguments {
     /// The configuration file [default: /etc/lasthop/lasthop.toml]
-    #[arg(value_name = "CONFIG", conflicts_with_all = ["listen", "to", "workers", "share"])]
+    #[arg(value_name = "CONFIG", conflicts_with_all = ["listen", "to", "admin", "workers", "share"])]
     config: Option<PathBuf>,
     /// Listen here, without a file; may be repeated
     #[arg(long, value_name = "ADDR", requires = "to")]
@@ -118,15 +118,15 @@ struct RunArguments {
     /// Pass requests to this target; may be repeated, targets are taken in turn
     #[arg(long, value_name = "TARGET", requires = "listen")]
     to: Vec<String>,
+    /// Serve metrics and health to operators here: a loopback or unix address
+    #[arg(long, value_name = "ADDR", requires = "listen")]
+    admin: Option<String>,
     /// Worker threads; 0: one per core [default: 0]
     #[arg(long, value_name = "N", requires = "listen")]
     workers: Option<usize>,
     /// Let other instances serve the same addresses
     #[arg(long, requires = "listen")]
     share: bool,
-    /// Serve the admin pages here
-    #[arg(long, value_name = "ADDR", hide = true)]
-    admin: Option<String>,
 }
 
 /// Reads the words of the command line; the first is the program's own name.
@@ -138,39 +138,33 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Said>
     if let Some(command) = words.get(1).and_then(|word| word.to_str())
         && PLANNED.contains(&command)
     {
-        return Err(planned(&format!("`lasthop {command}`")));
+        return Err(Said {
+            text: format!("`lasthop {command}` is planned, but not in this version\n"),
+            exit: Exit::Usage,
+        });
     }
     let cli = Cli::try_parse_from(words).map_err(said)?;
-    match cli.command {
-        Words::Run(arguments) => run(arguments).map(Command::Run),
-        Words::Demo { seconds } => Ok(Command::Demo(DemoOptions { seconds })),
-        Words::Check { config } => Ok(Command::Check { config }),
-    }
+    Ok(match cli.command {
+        Words::Run(arguments) => Command::Run(run(arguments)),
+        Words::Demo { seconds } => Command::Demo(DemoOptions { seconds }),
+        Words::Check { config } => Command::Check { config },
+    })
 }
 
-fn run(arguments: RunArguments) -> Result<RunFrom, Said> {
-    if arguments.admin.is_some() {
-        return Err(planned("the admin address (`--admin`)"));
-    }
+fn run(arguments: RunArguments) -> RunFrom {
     if arguments.listen.is_empty() {
         let config = arguments
             .config
             .unwrap_or_else(|| PathBuf::from(DEFAULT_PATH));
-        return Ok(RunFrom::File(config));
+        return RunFrom::File(config);
     }
-    Ok(RunFrom::Flags(RunFlags {
+    RunFrom::Flags(RunFlags {
         listen: arguments.listen,
         to: arguments.to,
+        admin: arguments.admin,
         workers: arguments.workers,
         share: arguments.share,
-    }))
-}
-
-fn planned(what: &str) -> Said {
-    Said {
-        text: format!("{what} is planned, but not in this version\n"),
-        exit: Exit::Usage,
-    }
+    })
 }
 
 fn said(mut error: clap::Error) -> Said {
@@ -240,10 +234,12 @@ mod tests {
         let flags = RunFlags {
             listen: vec!["127.0.0.1:0".to_owned(), "unix:/l".to_owned()],
             to: vec!["127.0.0.1:3000".to_owned(), "unix:/a".to_owned()],
+            admin: Some("127.0.0.1:0".to_owned()),
             workers: Some(2),
             share: true,
         };
-        let line = "run --listen 127.0.0.1:0 --listen unix:/l --to 127.0.0.1:3000 --to unix:/a --workers 2 --share";
+        let line = "run --listen 127.0.0.1:0 --listen unix:/l --to 127.0.0.1:3000 --to unix:/a --admin 127.0.0.1:0 \
+                    --workers 2 --share";
         assert_eq!(read(line), Ok(Command::Run(RunFrom::Flags(flags))));
     }
 
@@ -252,6 +248,7 @@ mod tests {
         for flag in [
             "--listen a --to b",
             "--listen a --to b --workers 1",
+            "--listen a --to b --admin c",
             "--share",
         ] {
             refused(&format!("run a.toml {flag}"));
@@ -262,6 +259,7 @@ mod tests {
     fn half_of_the_flags_is_not_enough() {
         assert!(refused("run --listen 127.0.0.1:8080").contains("--to"));
         assert!(refused("run --to 127.0.0.1:3000").contains("--listen"));
+        assert!(refused("run --admin 127.0.0.1:9180").contains("--listen"));
         assert!(refused("run --workers 2").contains("--listen"));
         assert!(refused("run --share").contains("--listen"));
     }
@@ -283,8 +281,6 @@ mod tests {
                 "{line}"
             );
         }
-        let text = refused("run --listen a --to b --admin 127.0.0.1:9180");
-        assert!(text.contains("planned, but not in this version"), "{text}");
     }
 
     #[test]

@@ -17,7 +17,8 @@ use lasthop_ports::{Capacity, PortRange, ReservedPorts};
 
 use crate::config::units::{duration_text, size_text};
 use crate::config::{
-    Config, ConfigError, HostPattern, ListenAddress, Listener, Route, Target, Upstream,
+    AccessLog, Admin, Config, ConfigError, HostPattern, ListenAddress, Listener, Log, Route,
+    Server, Target, Upstream,
 };
 use crate::exit::Exit;
 
@@ -109,6 +110,7 @@ impl<L: fmt::Display> fmt::Display for Report<'_, L> {
         let Config {
             server,
             log,
+            admin,
             listeners,
             upstreams,
             routes,
@@ -124,6 +126,7 @@ impl<L: fmt::Display> fmt::Display for Report<'_, L> {
         };
         writeln!(f, "\nrun {workers}{shared}")?;
         writeln!(f, "  log level {}, on standard error", log.level)?;
+        write_access_log(f, log)?;
         writeln!(
             f,
             "  forwarding fields are believed from {}",
@@ -140,6 +143,8 @@ impl<L: fmt::Display> fmt::Display for Report<'_, L> {
             "  a drain may take {}",
             duration_text(server.drain_timeout)
         )?;
+        write_memory(f, server)?;
+        write_admin(f, admin.as_ref())?;
         writeln!(f, "\nlisten on")?;
         listeners
             .iter()
@@ -150,6 +155,39 @@ impl<L: fmt::Display> fmt::Display for Report<'_, L> {
         upstreams
             .iter()
             .try_for_each(|upstream| write_upstream(f, upstream, self.host))
+    }
+}
+
+fn write_access_log(f: &mut fmt::Formatter<'_>, log: &Log) -> fmt::Result {
+    let format = log.format;
+    match &log.access {
+        AccessLog::Off => writeln!(f, "  no access log"),
+        AccessLog::Stdout => writeln!(f, "  access log on standard output, {format}"),
+        AccessLog::File(path) => writeln!(f, "  access log in {}, {format}", path.display()),
+    }
+}
+
+fn write_memory(f: &mut fmt::Formatter<'_>, server: &Server) -> fmt::Result {
+    writeln!(
+        f,
+        "  buffers hold up to {} per worker, then requests stream",
+        size_text(server.buffer_memory as u64)
+    )
+}
+
+fn write_admin(f: &mut fmt::Formatter<'_>, admin: Option<&Admin>) -> fmt::Result {
+    let Some(admin) = admin else {
+        return writeln!(f, "  no admin address");
+    };
+    let token = if admin.token.is_some() {
+        "with"
+    } else {
+        "without"
+    };
+    write!(f, "  admin address {}, {token} a token", admin.address)?;
+    match admin.hosts.as_slice() {
+        [] => writeln!(f),
+        hosts => writeln!(f, ", also called {}", hosts.join(", ")),
     }
 }
 
@@ -402,9 +440,12 @@ test.toml is valid. It would
 
 run 2 workers
   log level info, on standard error
+  access log on standard output, json
   forwarding fields are believed from nobody
   Proxy-Status without details
   a drain may take 30s
+  buffers hold up to 128MiB per worker, then requests stream
+  no admin address
 
 listen on
   127.0.0.1:8080

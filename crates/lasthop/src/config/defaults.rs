@@ -13,6 +13,7 @@ use super::{
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
+const GIB: usize = 1024 * MIB;
 
 /// The file that `lasthop run` reads when it is given neither a file nor flags.
 pub const DEFAULT_PATH: &str = "/etc/lasthop/lasthop.toml";
@@ -43,9 +44,23 @@ pub(super) const HEADER_SIZE_MIN: usize = KIB;
 /// A head is held whole, for each connection that is sending one.
 pub(super) const HEADER_SIZE_CEILING: usize = MIB;
 /// Per request, and held in memory.
-pub(super) const BUFFER_CEILING: usize = 1024 * MIB;
+pub(super) const BUFFER_CEILING: usize = GIB;
 /// Four times the ports of one address pair on each of 4096 sources: no host goes there.
 pub(super) const CONNECTIONS_CEILING: usize = 16 * MIB;
+/// Ten times what a large host holds for its clients; beyond, the kernel's own memory for sockets is the bound.
+pub(super) const LISTENER_CONNECTIONS_CEILING: usize = 1_000_000;
+/// Less is not enough for a hundred requests that move.
+pub(super) const BUFFER_MEMORY_MIN: usize = MIB;
+/// Per worker: no host has more for one.
+pub(super) const BUFFER_MEMORY_CEILING: usize = GIB.saturating_mul(1024);
+/// A token that can be guessed is none: 16 characters of hexadecimal digits are 64 bits.
+pub(super) const TOKEN_BYTES_MIN: usize = 16;
+/// Sent with each request, in a head of bounded size.
+pub(super) const TOKEN_BYTES_MAX: usize = 256;
+/// Looked through for each request to the admin address.
+pub(super) const ADMIN_HOSTS_MAX: usize = 16;
+/// Linux takes no longer path (`PATH_MAX` of limits.h, 4096 with the closing NUL).
+pub(super) const FILE_PATH_BYTES_MAX: usize = 4095;
 /// Each waiting request holds its client's connection.
 pub(super) const QUEUE_SIZE_CEILING: usize = MIB;
 /// Per worker and upstream; a descriptor each.
@@ -67,6 +82,7 @@ impl Default for Server {
             error_details: false,
             trusted_proxies: TrustedProxies::default(),
             drain_timeout: Duration::from_secs(30),
+            buffer_memory: 128 * MIB,
         }
     }
 }
@@ -83,6 +99,7 @@ impl Listener {
         Self {
             name: address.label(),
             address,
+            max_connections: 0,
             header_timeout: Duration::from_secs(10),
             // nginx's value (its keepalive_timeout), so that whoever comes from there sees no change.
             idle_timeout: Duration::from_secs(75),
@@ -121,6 +138,7 @@ impl Upstream {
             retries: 1,
             via: true,
             forwarded: false,
+            request_id: false,
             header_size_max: HEADER_SIZE_MAX,
         }
     }

@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::error::ConfigError;
 use super::source::Source;
-use super::spelling::{Count, File, List, ListenerTable, ServerTable, UpstreamTable};
+use super::spelling::{AdminTable, Count, File, List, ListenerTable, ServerTable, UpstreamTable};
 use super::{Config, rules};
 
 /// The name of the one upstream there is without a file.
@@ -24,6 +24,8 @@ pub struct RunFlags {
     pub to: Vec<String>,
     /// `--workers`; absent or `0`: one per core.
     pub workers: Option<usize>,
+    /// `--admin`: the address for operators, as written.
+    pub admin: Option<String>,
     /// `--share`.
     pub share: bool,
 }
@@ -66,12 +68,21 @@ fn spell(flags: &RunFlags, line: &mut String) -> File {
         let span = write(line, "--workers", &workers.to_string());
         Spanned::new(span, Count(workers as u64))
     });
+    let admin = flags.admin.as_ref().map(|address| {
+        let span = write(line, "--admin", address);
+        let table = AdminTable {
+            address: Some(Spanned::new(span.clone(), address.clone())),
+            ..AdminTable::default()
+        };
+        Spanned::new(span, table)
+    });
     File {
         server: ServerTable {
             workers,
             share: Some(Spanned::new(0..0, flags.share)),
             ..ServerTable::default()
         },
+        admin,
         listener,
         upstream: vec![Spanned::new(0..0, upstream)],
         ..File::default()

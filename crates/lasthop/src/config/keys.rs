@@ -15,7 +15,7 @@ use super::nearest::nearest;
 use super::planned;
 use super::source::bracketed;
 use super::spelling::{
-    BufferTable, File, KeepaliveTable, ListenerTable, LogTable, QueueTable, RouteTable,
+    AdminTable, BufferTable, File, KeepaliveTable, ListenerTable, LogTable, QueueTable, RouteTable,
     ServerTable, UpstreamTable,
 };
 
@@ -47,6 +47,7 @@ pub(super) fn check(root: &DeTable<'_>) -> Result<(), Fault> {
     let sections = [
         Section::new::<ServerTable>("server", false),
         Section::new::<LogTable>("log", false),
+        Section::new::<AdminTable>("admin", false),
         Section::new::<ListenerTable>("listener", true),
         Section::new::<UpstreamTable>("upstream", true),
         Section::new::<RouteTable>("route", true),
@@ -164,10 +165,6 @@ fn check_inner(
 
 fn unknown_at_top(key: &Spanned<DeString<'_>>, sections: &[Section]) -> Fault {
     let name = key.get_ref().as_ref();
-    if let Some(planned) = planned::key("", name) {
-        return Fault::at(key.span(), format_args!("[{name}]: {planned}"))
-            .advise(planned.meanwhile);
-    }
     let written: Vec<String> = sections.iter().map(Section::bracketed).collect();
     let meant = match nearest(name, sections.iter().map(|section| section.name)) {
         Some(near) => {
@@ -232,6 +229,7 @@ pub(super) fn all() -> Vec<&'static str> {
     let sections = [
         keys_of::<ServerTable>(),
         keys_of::<LogTable>(),
+        keys_of::<AdminTable>(),
         keys_of::<ListenerTable>(),
         keys_of::<UpstreamTable>(),
         keys_of::<RouteTable>(),
@@ -302,7 +300,7 @@ mod tests {
         assert_eq!(keys_of::<QueueTable>(), ["size", "timeout"]);
         assert_eq!(
             keys_of::<File>(),
-            ["server", "log", "listener", "upstream", "route"]
+            ["server", "log", "admin", "listener", "upstream", "route"]
         );
     }
 }

@@ -17,19 +17,25 @@ mod load;
 mod nearest;
 mod planned;
 mod rules;
+mod rules_admin;
+mod rules_listener;
+mod rules_log;
 mod rules_route;
 mod rules_upstream;
+mod secret;
 mod source;
 mod spelling;
 mod trusted;
 pub mod units;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use address::{HostPattern, ListenAddress, Target};
 pub use defaults::{DEFAULT_PATH, HEADERS_MAX_CEILING};
 pub use error::ConfigError;
 pub use flags::RunFlags;
+pub use secret::Secret;
 pub use trusted::{IpRange, TrustedProxies};
 
 /// The whole configuration of one running proxy.
@@ -41,6 +47,8 @@ pub struct Config {
     pub server: Server,
     /// `[log]`: what is written about it.
     pub log: Log,
+    /// `[admin]`: where an operator reaches it; `None`: nowhere.
+    pub admin: Option<Admin>,
     /// `[[listener]]`: where clients reach it. No two whose addresses overlap, no two of the same name.
     pub listeners: Vec<Listener>,
     /// `[[upstream]]`: the applications. No two of the same name.
@@ -63,13 +71,52 @@ pub struct Server {
     pub trusted_proxies: TrustedProxies,
     /// How long a drain may take before what is left is closed; zero stops at once.
     pub drain_timeout: Duration,
+    /// Bytes of buffers that each worker may hold before it streams instead. At least a mebibyte.
+    pub buffer_memory: usize,
 }
 
-/// `[log]`: the operator log, on standard error. The access log is not in this version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// `[log]`: the operator log, on standard error, and the access log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Log {
-    /// The least severe message that is still written.
+    /// The least severe message of the operator log that is still written.
     pub level: Level,
+    /// Where a line for each request goes.
+    pub access: AccessLog,
+    /// How such a line is written.
+    pub format: AccessFormat,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Nowhere.
+    Off,
+    /// To standard output.
+    #[default]
+    Stdout,
+    /// To the end of this file; an absolute path.
+    File(PathBuf),
+}
+
+/// How the access log writes a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AccessFormat {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// The combined log format of Apache httpd and nginx.
+    Combined,
+}
+
+/// `[admin]`: the address for operators, apart from those for clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it listens. Overlaps with no listener; reachable from other hosts only where there is a token.
+    pub address: ListenAddress,
+    /// What a request has to carry; `None`: nothing. 16 to 256 visible ASCII characters.
+    pub token: Option<Secret>,
+    /// Names by which it may be called besides IP addresses and `localhost`: in lower case, without ports, none twice.
+    pub hosts: Vec<String>,
 }
 
 /// How much the operator log says, from nothing to everything.
@@ -97,6 +144,8 @@ pub struct Listener {
     pub name: String,
     /// Where it listens.
     pub address: ListenAddress,
+    /// Client connections over all workers; `0`: what the descriptors allow.
+    pub max_connections: usize,
     /// From the accept, or the first byte of a later request, to the whole head. Never zero.
     pub header_timeout: Duration,
     /// Between two requests on one connection. Never zero.
@@ -140,6 +189,8 @@ pub struct Upstream {
     pub via: bool,
     /// Whether `Forwarded` (RFC 7239) is sent besides `X-Forwarded-*`.
     pub forwarded: bool,
+    /// Whether `X-Request-ID` is sent to the application: what a trusted proxy sent if it is valid, or else a new one.
+    pub request_id: bool,
     /// Bytes of an answer's head, from the status line to the empty line.
     pub header_size_max: usize,
 }

@@ -20,12 +20,10 @@ pub struct Planned {
 /// How it is written in the file.
 #[derive(Debug, PartialEq, Eq)]
 enum Written {
-    /// Section and key; at the top (section `""`) a whole table.
+    /// Section and key.
     Key(&'static str, &'static str),
     /// One word as the value of a key that exists.
     Word(&'static str, &'static str, &'static str),
-    /// Any word but the ones this version knows.
-    AnyWord(&'static str, &'static str),
     /// A list where this version takes a word.
     List(&'static str, &'static str),
     /// An address to listen on that begins so.
@@ -38,10 +36,9 @@ enum Written {
     TargetName,
 }
 
-use Written::{AnyWord, Key, List, ListenPrefix, TargetName, TargetPrefix, TargetRange, Word};
+use Written::{Key, List, ListenPrefix, TargetName, TargetPrefix, TargetRange, Word};
 
 const LEAVE_OUT: &str = "leave it out";
-const ACCESS_OFF: &str = "leave it out, or write access = \"off\"";
 const ROUND_ROBIN: &str = "leave it out, or write balance = \"round_robin\"";
 const KERNEL: &str = "leave it out, or write source = \"kernel\"";
 const TLS_ELSEWHERE: &str = "leave it out and let what stands before this proxy speak TLS";
@@ -56,15 +53,8 @@ const fn planned(written: Written, what: &'static str, meanwhile: &'static str) 
 }
 
 /// Each entry: how it is written, what it would be, what to write today.
-static PLANNED: [Planned; 20] = [
-    planned(Key("", "admin"), "the admin address", "leave the table out"),
+static PLANNED: [Planned; 17] = [
     planned(Key("server", "control"), "the control socket", LEAVE_OUT),
-    planned(AnyWord("log", "access"), "the access log", ACCESS_OFF),
-    planned(
-        Key("log", "format"),
-        "the access log, and with it its format,",
-        LEAVE_OUT,
-    ),
     planned(Key("listener", "tls"), "TLS towards clients", TLS_ELSEWHERE),
     planned(
         Key("listener", "accept_proxy_protocol_from"),
@@ -143,7 +133,7 @@ static PLANNED: [Planned; 20] = [
     ),
 ];
 
-/// The entry for a key. Sections are named without brackets, the top of the file is `""`.
+/// The entry for a key. Sections are named without brackets.
 pub(super) fn key(section: &str, key: &str) -> Option<&'static Planned> {
     find(|written| matches!(written, Key(s, k) if *s == section && *k == key))
 }
@@ -152,7 +142,6 @@ pub(super) fn key(section: &str, key: &str) -> Option<&'static Planned> {
 pub(super) fn word(section: &str, key: &str, value: &str) -> Option<&'static Planned> {
     find(|written| match written {
         Word(s, k, v) => *s == section && *k == key && *v == value,
-        AnyWord(s, k) => *s == section && *k == key,
         _ => false,
     })
 }
@@ -217,8 +206,7 @@ fn is_port(text: &str) -> bool {
 #[cfg(test)]
 pub(super) fn all() -> Vec<String> {
     let text = |planned: &Planned| match planned.written {
-        Key("", table) => format!("`[{table}]`"),
-        Key(_, key) | AnyWord(_, key) => format!("`{key}`"),
+        Key(_, key) => format!("`{key}`"),
         Word(_, _, word) => format!("\"{word}\"`"),
         List(_, key) => format!("lists of {key} addresses"),
         ListenPrefix(prefix) => format!("`{prefix}NAME`"),

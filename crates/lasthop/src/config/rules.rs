@@ -3,37 +3,37 @@
 //! A refusal points at the value it is about. Looked at is only what is written: whether an address is free, a socket
 //! exists or a user is known is the host's matter and found out where it is used.
 
-use std::fmt;
-use std::net::IpAddr;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use toml::Spanned;
 
 use super::defaults::{
-    HEADER_SIZE_CEILING, HEADER_SIZE_MIN, HEADERS_MAX_CEILING, LISTENERS_MAX, NAME_BYTES_MAX,
-    TIMEOUT_CEILING, TRUSTED_PROXIES_MAX, WORKERS_MAX, workers_of_this_host,
+    BUFFER_MEMORY_CEILING, BUFFER_MEMORY_MIN, NAME_BYTES_MAX, TIMEOUT_CEILING, TRUSTED_PROXIES_MAX,
+    WORKERS_MAX, workers_of_this_host,
 };
 use super::error::Fault;
 use super::nearest::nearest;
-use super::spelling::{Count, File, ListenerTable, LogTable, ServerTable, Set, Size, Time};
+use super::spelling::{Count, File, ServerTable, Set, Size, Time};
 use super::units::{duration_text, size_text};
 use super::{
-    Config, IpRange, Level, ListenAddress, Listener, Log, Server, Target, TrustedProxies, planned,
+    Config, IpRange, Server, TrustedProxies, planned, rules_admin, rules_listener, rules_log,
     rules_route, rules_upstream,
 };
 
 /// All rules.
 pub(super) fn config(file: &File) -> Result<Config, Fault> {
     let server = server(&file.server)?;
-    let log = log(&file.log)?;
-    let listeners = listeners(&file.listener)?;
+    let log = rules_log::log(&file.log)?;
+    let listeners = rules_listener::listeners(&file.listener)?;
     let upstreams = rules_upstream::upstreams(&file.upstream)?;
-    refuse_loops(file, &listeners)?;
+    rules_listener::refuse_loops(file, &listeners)?;
+    let admin = rules_admin::admin(file, &listeners)?;
     let routes = rules_route::routes(&file.route, &file.upstream)?;
     Ok(Config {
         server,
         log,
+        admin,
         listeners,
         upstreams,
         routes,
@@ -55,6 +55,11 @@ fn server(table: &ServerTable) -> Result<Server, Fault> {
             Some(list) => trusted_proxies(&list.get_ref().0)?,
         },
         drain_timeout: time_or_zero(&table.drain_timeout, defaults.drain_timeout)?,
+        buffer_memory: size(
+            &table.buffer_memory,
+            defaults.buffer_memory,
+            BUFFER_MEMORY_MIN..=BUFFER_MEMORY_CEILING,
+        )?,
     })
 }
 
@@ -72,155 +77,6 @@ fn trusted_proxies(list: &[Spanned<String>]) -> Result<TrustedProxies, Fault> {
         }
     }
     Ok(TrustedProxies::new(ranges, unix))
-}
-
-fn log(table: &LogTable) -> Result<Log, Fault> {
-    if let Some(access) = &table.access {
-        word(access, ("log", "access"), &[("off", ())])?;
-    }
-    let level = match &table.level {
-        None => Level::default(),
-        Some(level) => word(level, ("log", "level"), &Level::NAMES)?,
-    };
-    Ok(Log { level })
-}
-
-impl Level {
-    const NAMES: [(&'static str, Self); 6] = [
-        ("off", Self::Off),
-        ("error", Self::Error),
-        ("warn", Self::Warn),
-        ("info", Self::Info),
-        ("debug", Self::Debug),
-        ("trace", Self::Trace),
-    ];
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::NAMES
-            .iter()
-            .find(|(_, level)| level == self)
-            .map_or("", |(name, _)| name);
-        f.write_str(name)
-    }
-}
-
-fn listeners(tables: &[Spanned<ListenerTable>]) -> Result<Vec<Listener>, Fault> {
-    if tables.is_empty() {
-        return Err(
-            Fault::missing("no [[listener]]: there is nothing for clients to connect to")
-                .advise("[[listener]]\naddress = \"127.0.0.1:8080\""),
-        );
-    }
-    at_most(tables, LISTENERS_MAX, "listeners")?;
-    let mut listeners: Vec<Listener> = Vec::with_capacity(tables.len());
-    for table in tables {
-        let new = listener(table)?;
-        for (earlier, at) in listeners.iter().zip(tables) {
-            if let Some(why) = collision(&new.address, &earlier.address) {
-                let span = span_or(&table.get_ref().address, table);
-                let other = span_or(&at.get_ref().address, at);
-                return Err(Fault::value(span, why).other(other));
-            }
-            if new.name == earlier.name {
-                let span = span_or(&table.get_ref().name, table);
-                let other = span_or(&at.get_ref().name, at);
-                return Err(duplicate_name("listeners", &new.name, span).other(other));
-            }
-        }
-        listeners.push(new);
-    }
-    Ok(listeners)
-}
-
-fn listener(table: &Spanned<ListenerTable>) -> Result<Listener, Fault> {
-    let span = table.span();
-    let table = table.get_ref();
-    if let Some(protocol) = &table.protocol {
-        word(protocol, ("listener", "protocol"), &[("http", ())])?;
-    }
-    let Some(address) = &table.address else {
-        return Err(Fault::at(span, "[[listener]] without an `address`").advise(
-            "address = \"127.0.0.1:8080\", \"[::1]:8080\" or \"unix:/run/lasthop/web.sock\"",
-        ));
-    };
-    let defaults = Listener::new(parsed(address)?);
-    let header_size = HEADER_SIZE_MIN..=HEADER_SIZE_CEILING;
-    Ok(Listener {
-        name: name(&table.name)?.unwrap_or(defaults.name),
-        address: defaults.address,
-        header_timeout: time(&table.header_timeout, defaults.header_timeout)?,
-        idle_timeout: time(&table.idle_timeout, defaults.idle_timeout)?,
-        body_timeout: time(&table.body_timeout, defaults.body_timeout)?,
-        header_size_max: size(
-            &table.header_size_max,
-            defaults.header_size_max,
-            header_size,
-        )?,
-        headers_max: count(
-            &table.headers_max,
-            defaults.headers_max,
-            1..=HEADERS_MAX_CEILING,
-        )?,
-    })
-}
-
-/// Why two listeners cannot both be had. Every address of a family takes in each of its addresses, and none of the other
-/// family: IPv6 listeners take IPv6 alone (ipv6(7), `IPV6_V6ONLY`). Port 0 is a different port each time.
-fn collision(new: &ListenAddress, earlier: &ListenAddress) -> Option<String> {
-    if let (ListenAddress::Tcp(a), ListenAddress::Tcp(b)) = (new, earlier) {
-        let port = a.port() == b.port() && a.port() != 0;
-        let every = a.ip().is_unspecified() || b.ip().is_unspecified();
-        if port && a != b && every && a.is_ipv4() == b.is_ipv4() {
-            return Some(format!("{a} and the listener on {b} overlap"));
-        }
-    }
-    let same = match (new, earlier) {
-        (ListenAddress::Tcp(a), ListenAddress::Tcp(b)) => a == b && a.port() != 0,
-        (ListenAddress::Unix { path: a, .. }, ListenAddress::Unix { path: b, .. }) => a == b,
-        _ => false,
-    };
-    same.then(|| format!("two listeners on {}", new.label()))
-}
-
-/// A target that is one of our own listeners would be asked by us, which asks us, until the descriptors are gone.
-fn refuse_loops(file: &File, listeners: &[Listener]) -> Result<(), Fault> {
-    let targets = file
-        .upstream
-        .iter()
-        .filter_map(|table| table.get_ref().targets.as_ref());
-    for target in targets.flat_map(|targets| &targets.get_ref().0) {
-        let parsed: Target = parsed(target)?;
-        if let Some(listener) = listeners.iter().find(|l| reaches(&parsed, &l.address)) {
-            let label = listener.address.label();
-            return Err(Fault::value(
-                target.span(),
-                format_args!(
-                    "{parsed} is reached by the listener on {label}: requests would go in circles"
-                ),
-            )
-            .advise("give the address of the application"));
-        }
-    }
-    Ok(())
-}
-
-/// Whether a connection to the target arrives at the listener. A listener on every address is on the loopback ones;
-/// which other addresses the host has is not for this file to know.
-fn reaches(target: &Target, listener: &ListenAddress) -> bool {
-    match (target, listener) {
-        (Target::Tcp(target), ListenAddress::Tcp(listener)) => {
-            let every = match listener.ip() {
-                IpAddr::V4(ip) => ip.is_unspecified() && target.is_ipv4(),
-                IpAddr::V6(ip) => ip.is_unspecified() && target.is_ipv6(),
-            };
-            let same = target.ip() == listener.ip() || every && target.ip().is_loopback();
-            same && target.port() == listener.port()
-        }
-        (Target::Unix(target), ListenAddress::Unix { path, .. }) => target == path,
-        _ => false,
-    }
 }
 
 /// The value, or the default.

@@ -78,6 +78,7 @@ fn upstream(table: &Spanned<UpstreamTable>) -> Result<Upstream, Fault> {
         retries: u32::try_from(retries).unwrap_or(RETRIES_CEILING),
         via: or(&table.via, d.via),
         forwarded: or(&table.forwarded, d.forwarded),
+        request_id: or(&table.request_id, d.request_id),
         header_size_max: size(&table.header_size_max, d.header_size_max, header_size)?,
         name: d.name,
         targets: d.targets,

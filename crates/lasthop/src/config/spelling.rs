@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use toml::Spanned;
 
+use super::secret::Secret;
 use super::units::{UnitError, parse_duration, parse_size};
 
 /// A key that may be absent, with the place of its value.
@@ -22,6 +23,7 @@ pub(super) type Set<T> = Option<Spanned<T>>;
 pub(super) struct File {
     pub(super) server: ServerTable,
     pub(super) log: LogTable,
+    pub(super) admin: Option<Spanned<AdminTable>>,
     pub(super) listener: Vec<Spanned<ListenerTable>>,
     pub(super) upstream: Vec<Spanned<UpstreamTable>>,
     pub(super) route: Vec<Spanned<RouteTable>>,
@@ -36,6 +38,7 @@ pub(super) struct ServerTable {
     pub(super) error_details: Set<bool>,
     pub(super) trusted_proxies: Set<List>,
     pub(super) drain_timeout: Set<Time>,
+    pub(super) buffer_memory: Set<Size>,
 }
 
 /// `[log]`
@@ -43,7 +46,17 @@ pub(super) struct ServerTable {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LogTable {
     pub(super) access: Set<String>,
+    pub(super) format: Set<String>,
     pub(super) level: Set<String>,
+}
+
+/// `[admin]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AdminTable {
+    pub(super) address: Set<String>,
+    pub(super) token: Set<Secret>,
+    pub(super) hosts: Set<List>,
 }
 
 /// `[[listener]]`
@@ -53,6 +66,7 @@ pub(super) struct ListenerTable {
     pub(super) name: Set<String>,
     pub(super) address: Set<String>,
     pub(super) protocol: Set<String>,
+    pub(super) max_connections: Set<Count>,
     pub(super) header_timeout: Set<Time>,
     pub(super) idle_timeout: Set<Time>,
     pub(super) body_timeout: Set<Time>,
@@ -80,6 +94,7 @@ pub(super) struct UpstreamTable {
     pub(super) retries: Set<Count>,
     pub(super) via: Set<bool>,
     pub(super) forwarded: Set<bool>,
+    pub(super) request_id: Set<bool>,
     pub(super) header_size_max: Set<Size>,
 }
 

@@ -29,9 +29,6 @@ use crate::upstream::{Admission, Upstream};
 /// Connections that may wait in a worker's inbox.
 const INBOX_MAX: usize = 256;
 
-/// What slow clients may make one worker hold before it streams instead: 128 MiB.
-const BUFFERED_BYTES_MAX: usize = 128 * 1024 * 1024;
-
 /// A connection accepted elsewhere.
 #[derive(Debug)]
 pub(super) struct HandedOver {
@@ -361,7 +358,7 @@ fn site(
         config: Arc::clone(config),
         routes: RouteTable::new(&config.routes),
         upstreams,
-        buffers: BufferPool::new(BUFFERED_BYTES_MAX),
+        buffers: BufferPool::new(config.server.buffer_memory),
         date: DateText::new(connections.clock().clone()),
         connections,
         scratch: std::cell::RefCell::new(Vec::new()),

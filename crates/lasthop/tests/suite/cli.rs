@@ -88,8 +88,7 @@ fn a_wrong_value_is_refused_with_its_place() {
 #[test]
 fn a_planned_key_is_refused_as_not_in_this_version() {
     for tables in [
-        "[admin]\naddress = \"127.0.0.1:9180\"",
-        "[log]\naccess = \"stdout\"",
+        "[[listener]]\naddress = \"fd:web\"",
         "[[upstream]]\nname = \"b\"\ntargets = [\"127.0.0.0/8:3000\"]",
         "[[upstream]]\nname = \"b\"\ntargets = [\"h2c+127.0.0.1:3000\"]",
         "[[upstream]]\nname = \"b\"\ntargets = [\"127.0.0.1:3000\"]\nbalance = \"least_connections\"",
@@ -112,16 +111,21 @@ fn a_planned_command_says_that_it_is_planned() {
         let said = text(&output.stderr);
         assert!(said.contains("not in this version"), "{command}: {said}");
     }
-    let output = lasthop(&[
-        "run",
-        "--listen",
-        "127.0.0.1:0",
-        "--to",
-        "127.0.0.1:1",
-        "--admin",
-        "127.0.0.1:0",
-    ]);
-    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn an_admin_address_that_other_hosts_reach_is_refused_without_a_token() {
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:9180"] {
+        let listen = ["run", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1"];
+        let output = lasthop(&[&listen[..], &["--admin", address]].concat());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{address}: {said}");
+        assert!(said.contains("there is no token"), "{address}: {said}");
+        assert!(
+            said.contains("there is no flag for it"),
+            "{address}: {said}"
+        );
+    }
 }
 
 #[test]

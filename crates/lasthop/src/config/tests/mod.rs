@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod log_and_admin;
 mod values;
 mod whole;
 
@@ -60,7 +61,12 @@ fn the_smallest_file_has_every_default() {
     let config = right(&format!("{LISTENER}{UPSTREAM}"));
     assert_eq!(config.server, Server::default());
     assert!(config.server.workers >= 1);
-    assert_eq!(config.log.level, Level::Info);
+    let log = Log {
+        level: Level::Info,
+        access: AccessLog::Stdout,
+        format: AccessFormat::Json,
+    };
+    assert_eq!((config.log, config.admin), (log, None));
     let [listener] = config.listeners.as_slice() else {
         panic!()
     };
@@ -89,13 +95,20 @@ share = true
 error_details = true
 trusted_proxies = ["10.0.0.0/8", "::1", "unix"]
 drain_timeout = "0s"
+buffer_memory = "64MiB"
 [log]
-access = "off"
+access = "/var/log/lasthop/access.log"
+format = "combined"
 level = "debug"
+[admin]
+address = "0.0.0.0:9180"
+token = "0123456789abcdef"
+hosts = ["Admin.Internal", "proxy"]
 [[listener]]
 name = "web"
 address = "unix:/run/web.sock?mode=0660&owner=www&group=web"
 protocol = "http"
+max_connections = 1000000
 header_timeout = "1s"
 idle_timeout = "2s"
 body_timeout = "3s"
@@ -121,6 +134,7 @@ tunnel_timeout = "14h"
 retries = 0
 via = false
 forwarded = true
+request_id = true
 header_size_max = "15KiB"
 [[route]]
 name = "site"
@@ -140,7 +154,23 @@ fn every_key_of_the_server_and_its_log_reaches_its_setting() {
     assert!(server.share && server.error_details);
     assert_eq!((server.workers, server.drain_timeout), (3, Duration::ZERO));
     assert_eq!(server.trusted_proxies.to_string(), "10.0.0.0/8, ::1, unix");
-    assert_eq!(config.log.level, Level::Debug);
+    assert_eq!(server.buffer_memory, 64 << 20);
+    let log = Log {
+        level: Level::Debug,
+        access: AccessLog::File(PathBuf::from("/var/log/lasthop/access.log")),
+        format: AccessFormat::Combined,
+    };
+    assert_eq!(config.log, log);
+}
+
+#[test]
+fn every_key_of_the_admin_address_reaches_its_setting() {
+    let admin = Admin {
+        address: "0.0.0.0:9180".parse().unwrap(),
+        token: Some(Secret::from("0123456789abcdef".to_owned())),
+        hosts: vec!["admin.internal".to_owned(), "proxy".to_owned()],
+    };
+    assert_eq!(right(EVERY_KEY).admin, Some(admin));
 }
 
 #[test]
@@ -157,6 +187,7 @@ fn every_key_of_a_listener_reaches_its_setting() {
                 owner: Some("www".to_owned()),
                 group: Some("web".to_owned()),
             },
+            max_connections: 1_000_000,
             header_timeout: seconds(1),
             idle_timeout: seconds(2),
             body_timeout: seconds(3),
@@ -200,6 +231,7 @@ fn every_key_of_an_upstream_reaches_its_setting() {
             retries: 0,
             via: false,
             forwarded: true,
+            request_id: true,
             header_size_max: 15_360,
         }
     );
@@ -229,10 +261,11 @@ fn flags_stand_for_the_file_that_says_the_same() {
     let flags = RunFlags {
         listen: vec!["0.0.0.0:80".to_owned(), "unix:/l?mode=0600".to_owned()],
         to: vec!["127.0.0.1:3000".to_owned(), "unix:/a".to_owned()],
+        admin: Some("[::1]:9180".to_owned()),
         workers: Some(2),
         share: true,
     };
-    let file = "[server]\nworkers = 2\nshare = true\n[[listener]]\naddress = \"0.0.0.0:80\"\n\
+    let file = "[server]\nworkers = 2\nshare = true\n[admin]\naddress = \"[::1]:9180\"\n[[listener]]\naddress = \"0.0.0.0:80\"\n\
                 [[listener]]\naddress = \"unix:/l?mode=0600\"\n\
                 [[upstream]]\nname = \"app\"\ntargets = [\"127.0.0.1:3000\", \"unix:/a\"]\n";
     assert_eq!(Config::from_flags(&flags).unwrap(), right(file));
@@ -260,6 +293,19 @@ fn a_flag_is_refused_as_in_a_file_and_shown_among_the_others() {
             .unwrap_err()
             .headline()
             .ends_with("in circles")
+    );
+    let public = RunFlags {
+        to: vec!["127.0.0.1:3000".to_owned()],
+        admin: Some("0.0.0.0:9180".to_owned()),
+        ..flags.clone()
+    };
+    assert_eq!(
+        Config::from_flags(&public).unwrap_err().to_string(),
+        "command line: 0.0.0.0:9180 is open to other hosts, and there is no token\n\
+         \x20 1 | --listen 127.0.0.1:80 --to 127.0.0.1:3000 --admin 0.0.0.0:9180\n\
+         \x20   |                                                   ^^^^^^^^^^^^\n\
+         \x20 without a token: 127.0.0.1:9180, or unix:/run/lasthop/admin.sock\n\
+         \x20 a token is written in a file, as token = \"\u{2026}\" in [admin]; there is no flag for it"
     );
     let many = RunFlags {
         workers: Some(5000),
@@ -316,7 +362,7 @@ fn the_example_in_the_repository_is_right_and_lists_every_key_with_its_default()
         }
     );
     assert_eq!(example.server, Server::default());
-    assert_eq!(example.log.level, Level::default());
+    assert_eq!(example.log, Log::default());
     for key in super::keys::all() {
         assert!(
             text.contains(&format!("{key} =")),

@@ -64,11 +64,23 @@ fn values_out_of_bounds_are_refused() {
                 "drain_timeout = \"169h\"",
                 "t:2:17: `drain_timeout` in [server]: 169h is more than the 168h of seven days",
             ),
+            (
+                "buffer_memory = 0",
+                "t:2:17: `buffer_memory` in [server]: 0B is out of range: 1MiB to 1024GiB",
+            ),
+            (
+                "buffer_memory = \"1025GiB\"",
+                "t:2:17: `buffer_memory` in [server]: 1025GiB is out of range: 1MiB to 1024GiB",
+            ),
         ]
         .map(in_server),
     );
     refused(
         [
+            (
+                "max_connections = 1000001",
+                "t:3:19: `max_connections` in [[listener]]: 1000001 is out of range: 0 to 1000000",
+            ),
             (
                 "headers_max = 0",
                 "t:3:15: `headers_max` in [[listener]]: 0 is out of range: 1 to 128",
@@ -225,10 +237,6 @@ fn trusted_proxies_are_ranges_or_unix() {
 
 #[test]
 fn what_is_planned_is_refused_and_never_ignored() {
-    refused([(
-        "[admin]\n".to_owned(),
-        "t:1:2: [admin]: the admin address is planned, but not in this version",
-    )]);
     refused(
         [(
             "control = \"/c\"",
@@ -236,14 +244,6 @@ fn what_is_planned_is_refused_and_never_ignored() {
         )]
         .map(in_server),
     );
-    refused([
-        ("access = \"stdout\"", "t:2:10: `access` in [log]: the access log is planned, but not in this version"),
-        (
-            "format = \"json\"",
-            "t:2:1: `format` in [log]: the access log, and with it its format, is planned, but not in this version",
-        ),
-    ]
-    .map(in_log));
     refused([
         ("tls = {}", "t:3:1: `tls` in [[listener]]: TLS towards clients is planned, but not in this version"),
         (

@@ -248,7 +248,7 @@ fn a_refusal_shows_the_line_and_what_would_be_right() {
         "lasthop.toml:3:1: unknown key `adress` in [[listener]]; did you mean `address`?\n\
          \x20 3 | adress = \"0.0.0.0:80\"\n\
          \x20   | ^^^^^^\n\
-         \x20 [[listener]] takes: name, address, protocol, header_timeout, idle_timeout, body_timeout, \
+         \x20 [[listener]] takes: name, address, protocol, max_connections, header_timeout, idle_timeout, body_timeout, \
          header_size_max, headers_max"
     );
     let text = format!("{LISTENER}{UPSTREAM}{UPSTREAM}");
