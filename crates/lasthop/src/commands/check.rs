@@ -1,28 +1,24 @@
 //! `lasthop check CONFIG`: is the file right, and what would it do on this host?
 //!
 //! Never opens a port, never connects. The outcome is that of `run`: a file that is wrong is refused, and so is one that
-//! gives a socket to a user or group which this host does not have. What would only make requests fail (a permission
-//! towards the application) is said first in the report and is no failure, because the application may well be started
-//! anew later. A socket that is not there yet is no remark at all.
+//! gives a socket to a user or group which this host does not have. What fails only as things are now (a permission
+//! towards the application, a directory that a service manager makes) is said first in the report and is no failure,
+//! because it may well be otherwise later. An application's socket that is not there yet is no remark at all.
 
+mod failing;
+mod permission;
+mod report;
 mod socket_file;
 
-use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 
 use lasthop_kernel::identity::{IdentityError, resolve_group, resolve_user};
-use lasthop_kernel::sysctl;
-use lasthop_ports::{Capacity, PortRange, ReservedPorts};
 
-use crate::config::units::{duration_text, size_text};
-use crate::config::{
-    AccessLog, Admin, Config, ConfigError, HostPattern, ListenAddress, Listener, Log, Route,
-    Server, Target, Upstream,
-};
+use crate::config::{Config, ConfigError, ListenAddress};
 use crate::exit::Exit;
 
-use socket_file::SocketFile;
+use report::{Host, Report};
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -83,449 +79,33 @@ fn knows_owner_and_group(address: &ListenAddress) -> Result<(), String> {
     Ok(())
 }
 
-/// What the report takes from the kernel's settings; left out where the kernel will not say.
-struct Host {
-    ports: Option<(PortRange, ReservedPorts)>,
-}
-
-impl Host {
-    fn this() -> Self {
-        Self {
-            ports: sysctl::local_port_range()
-                .ok()
-                .zip(sysctl::reserved_ports().ok()),
-        }
-    }
-}
-
-/// The report: printed, it is the whole of it.
-struct Report<'a, L> {
-    label: L,
-    config: &'a Config,
-    host: &'a Host,
-}
-
-impl<L: fmt::Display> fmt::Display for Report<'_, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Config {
-            server,
-            log,
-            admin,
-            listeners,
-            upstreams,
-            routes,
-        } = self.config;
-        write!(f, "{} is valid. ", self.label)?;
-        write_failing(f, &failing(listeners, upstreams))?;
-        writeln!(f, "It would")?;
-        let workers = plural(server.workers, "worker");
-        let shared = if server.share {
-            ", addresses shared with other instances"
-        } else {
-            ""
-        };
-        writeln!(f, "\nrun {workers}{shared}")?;
-        writeln!(f, "  log level {}, on standard error", log.level)?;
-        write_access_log(f, log)?;
-        writeln!(
-            f,
-            "  forwarding fields are believed from {}",
-            server.trusted_proxies
-        )?;
-        let details = if server.error_details {
-            "with"
-        } else {
-            "without"
-        };
-        writeln!(f, "  Proxy-Status {details} details")?;
-        writeln!(
-            f,
-            "  a drain may take {}",
-            duration_text(server.drain_timeout)
-        )?;
-        write_memory(f, server)?;
-        write_admin(f, admin.as_ref())?;
-        writeln!(f, "\nlisten on")?;
-        listeners
-            .iter()
-            .try_for_each(|listener| write_listener(f, listener))?;
-        writeln!(f, "\nroute, the first match wins")?;
-        write_routes(f, routes, upstreams)?;
-        writeln!(f, "\npass requests to")?;
-        upstreams
-            .iter()
-            .try_for_each(|upstream| write_upstream(f, upstream, self.host))
-    }
-}
-
-fn write_access_log(f: &mut fmt::Formatter<'_>, log: &Log) -> fmt::Result {
-    let format = log.format;
-    match &log.access {
-        AccessLog::Off => writeln!(f, "  no access log"),
-        AccessLog::Stdout => writeln!(f, "  access log on standard output, {format}"),
-        AccessLog::File(path) => writeln!(f, "  access log in {}, {format}", path.display()),
-    }
-}
-
-fn write_memory(f: &mut fmt::Formatter<'_>, server: &Server) -> fmt::Result {
-    writeln!(
-        f,
-        "  buffers hold up to {} per worker, then requests stream",
-        size_text(server.buffer_memory as u64)
-    )
-}
-
-fn write_admin(f: &mut fmt::Formatter<'_>, admin: Option<&Admin>) -> fmt::Result {
-    let Some(admin) = admin else {
-        return writeln!(f, "  no admin address");
-    };
-    let token = if admin.token.is_some() {
-        "with"
-    } else {
-        "without"
-    };
-    write!(f, "  admin address {}, {token} a token", admin.address)?;
-    match admin.hosts.as_slice() {
-        [] => writeln!(f),
-        hosts => writeln!(f, ", also called {}", hosts.join(", ")),
-    }
-}
-
-/// What this host, as it is now, would not let happen.
-fn failing(listeners: &[Listener], upstreams: &[Upstream]) -> Vec<String> {
-    let listeners = listeners.iter().filter_map(|listener| {
-        let ListenAddress::Unix { path, .. } = &listener.address else {
-            return None;
-        };
-        let directory = path.parent().filter(|directory| !directory.is_dir())?;
-        Some(format!(
-            "listener {}: there is no directory {} to listen in",
-            listener.name,
-            directory.display()
-        ))
-    });
-    let targets = upstreams.iter().flat_map(|upstream| {
-        upstream.targets.iter().filter_map(|target| {
-            let Target::Unix(path) = target else {
-                return None;
-            };
-            let file = SocketFile::look(path);
-            file.is_unusable()
-                .then(|| format!("upstream {}: {target}: {file}", upstream.name))
-        })
-    });
-    listeners.chain(targets).collect()
-}
-
-fn write_failing(f: &mut fmt::Formatter<'_>, failing: &[String]) -> fmt::Result {
-    if failing.is_empty() {
-        return Ok(());
-    }
-    let things = plural(failing.len(), "thing");
-    writeln!(f, "{things} would fail on this host:")?;
-    failing
-        .iter()
-        .try_for_each(|what| writeln!(f, "  {what}"))?;
-    writeln!(f)
-}
-
-fn write_listener(f: &mut fmt::Formatter<'_>, listener: &Listener) -> fmt::Result {
-    let label = listener.address.label();
-    write!(f, "  {}", listener.address)?;
-    if listener.name != label {
-        write!(f, " ({})", listener.name)?;
-    }
-    writeln!(
-        f,
-        "\n      a head within {}, up to {} and {}; idle for {}; a body may pause for {}",
-        duration_text(listener.header_timeout),
-        size_text(listener.header_size_max as u64),
-        plural(listener.headers_max, "field"),
-        duration_text(listener.idle_timeout),
-        duration_text(listener.body_timeout),
-    )
-}
-
-fn write_routes(
-    f: &mut fmt::Formatter<'_>,
-    routes: &[Route],
-    upstreams: &[Upstream],
-) -> fmt::Result {
-    let rows: Vec<(String, &Route)> = in_matching_order(routes)
-        .into_iter()
-        .map(|route| match &route.host {
-            Some(host) => (format!("{host}{}", route.path), route),
-            None => (route.path.clone(), route),
-        })
-        .collect();
-    let width = rows
-        .iter()
-        .map(|(place, _)| place.chars().count())
-        .max()
-        .unwrap_or(0)
-        .min(60);
-    for (place, route) in rows {
-        // In range by the rules; a report is no place to fail if not.
-        let upstream = upstreams
-            .get(route.upstream)
-            .map_or("?", |upstream| upstream.name.as_str());
-        write!(f, "  {place:width$} -> {upstream}")?;
-        if route.name != place {
-            write!(f, " ({})", route.name)?;
-        }
-        if route.body_size_max > 0 {
-            write!(f, ", bodies up to {}", size_text(route.body_size_max))?;
-        }
-        writeln!(f)?;
-    }
-    Ok(())
-}
-
-/// As the route table tries them: exact hosts, wildcards from the longest, any host; for each the longest path first.
-fn in_matching_order(routes: &[Route]) -> Vec<&Route> {
-    let mut sorted: Vec<&Route> = routes.iter().collect();
-    sorted.sort_by_key(|route| {
-        let (class, length, host) = match &route.host {
-            Some(HostPattern::Exact(host)) => (0, 0, host.as_str()),
-            Some(HostPattern::Wildcard(suffix)) => (1, usize::MAX - suffix.len(), suffix.as_str()),
-            None => (2, 0, ""),
-        };
-        (
-            class,
-            length,
-            host,
-            usize::MAX - route.path.len(),
-            route.path.as_str(),
-        )
-    });
-    sorted
-}
-
-fn write_upstream(f: &mut fmt::Formatter<'_>, upstream: &Upstream, host: &Host) -> fmt::Result {
-    let turns = if upstream.targets.len() > 1 {
-        ", in turn"
-    } else {
-        ""
-    };
-    writeln!(
-        f,
-        "  {}: {}{turns}",
-        upstream.name,
-        plural(upstream.targets.len(), "target")
-    )?;
-    for target in &upstream.targets {
-        match target {
-            Target::Unix(path) => writeln!(f, "      {target} ({})", SocketFile::look(path))?,
-            Target::Tcp(_) | Target::Abstract(_) => writeln!(f, "      {target}")?,
-        }
-    }
-    write_source_ports(f, upstream, host)?;
-    write_limits(f, upstream)
-}
-
-/// One source address, the kernel's own choice, towards each TCP target: as many pairs as targets.
-fn write_source_ports(f: &mut fmt::Formatter<'_>, upstream: &Upstream, host: &Host) -> fmt::Result {
-    let tcp = upstream
-        .targets
-        .iter()
-        .filter(|target| matches!(target, Target::Tcp(_)))
-        .count();
-    match (&host.ports, u32::try_from(tcp)) {
-        (Some((range, reserved)), Ok(pairs @ 1..)) => {
-            writeln!(
-                f,
-                "      source ports: {}",
-                Capacity::new(*range, reserved, pairs)
-            )
-        }
-        _ => Ok(()),
-    }
-}
-
-fn write_limits(f: &mut fmt::Formatter<'_>, upstream: &Upstream) -> fmt::Result {
-    let Upstream {
-        queue,
-        keepalive,
-        buffer,
-        ..
-    } = upstream;
-    let bound = match upstream.max_connections {
-        0 => "as many as ports and descriptors allow".to_owned(),
-        max => format!("at most {max}"),
-    };
-    let kept = match keepalive.idle {
-        0 => "none kept".to_owned(),
-        idle => format!(
-            "{idle} kept idle per worker for {}",
-            duration_text(keepalive.timeout)
-        ),
-    };
-    let waiting = match queue.size {
-        0 => "nobody waits for one".to_owned(),
-        size => format!("{size} may wait for one, {}", duration_text(queue.timeout)),
-    };
-    writeln!(f, "      connections: {bound}; {kept}; {waiting}")?;
-    writeln!(
-        f,
-        "      time: connect {}, answer {}, pause in a body {}, silence in a tunnel {}, restart of the app {}",
-        duration_text(upstream.connect_timeout),
-        duration_text(upstream.response_timeout),
-        duration_text(upstream.body_timeout),
-        duration_text(upstream.tunnel_timeout),
-        duration_text(upstream.restart_grace),
-    )?;
-    let part = |bytes: usize, what: &str| match bytes {
-        0 => format!("{what} streamed"),
-        bytes => format!("{} of {what}", size_text(bytes as u64)),
-    };
-    let (request, response) = (
-        part(buffer.request, "the body"),
-        part(buffer.response, "the answer"),
-    );
-    writeln!(
-        f,
-        "      held for a slow client, per request: {request}, {response}"
-    )?;
-    let via = if upstream.via { "sent" } else { "not sent" };
-    let forwarded = if upstream.forwarded {
-        "sent"
-    } else {
-        "not sent"
-    };
-    writeln!(
-        f,
-        "      {} for what the app cannot have seen; answer heads up to {}; Via {via}, Forwarded {forwarded}",
-        plural(upstream.retries as usize, "retry"),
-        size_text(upstream.header_size_max as u64),
-    )
-}
-
-fn plural(count: usize, what: &str) -> String {
-    match (count, what.strip_suffix('y')) {
-        (1, _) => format!("1 {what}"),
-        (_, Some(stem)) => format!("{count} {stem}ies"),
-        (_, None) => format!("{count} {what}s"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-    use crate::route::RouteTable;
-
-    fn report(text: &str) -> String {
-        let host = Host {
-            ports: Some((
-                PortRange::new(32768, 60999).unwrap(),
-                ReservedPorts::default(),
-            )),
-        };
-        let config = Config::from_toml("test.toml", text).unwrap();
-        Report {
-            label: "test.toml",
-            config: &config,
-            host: &host,
-        }
-        .to_string()
-    }
 
     #[test]
-    fn the_report_of_a_small_file_is_complete() {
-        let text = "[server]\nworkers = 2\n[[listener]]\naddress = \"127.0.0.1:8080\"\n\
-                    [[upstream]]\nname = \"app\"\ntargets = [\"127.0.0.1:3000\", \"127.0.0.1:3001\"]\n";
-        let expected = "\
-test.toml is valid. It would
-
-run 2 workers
-  log level info, on standard error
-  access log on standard output, json
-  forwarding fields are believed from nobody
-  Proxy-Status without details
-  a drain may take 30s
-  buffers hold up to 128MiB per worker, then requests stream
-  no admin address
-
-listen on
-  127.0.0.1:8080
-      a head within 10s, up to 32KiB and 100 fields; idle for 75s; a body may pause for 1m
-
-route, the first match wins
-  / -> app
-
-pass requests to
-  app: 2 targets, in turn
-      127.0.0.1:3000
-      127.0.0.1:3001
-      source ports: 28,232 ports (32768-60999) - 0 reserved = 28,232 per pair; x 2 pairs = 56,464 connections
-      connections: as many as ports and descriptors allow; 256 kept idle per worker for 1500ms; 4096 may wait for one, 5s
-      time: connect 5s, answer 1m, pause in a body 1m, silence in a tunnel 1h, restart of the app 2s
-      held for a slow client, per request: 64KiB of the body, 256KiB of the answer
-      1 retry for what the app cannot have seen; answer heads up to 32KiB; Via sent, Forwarded not sent
-";
-        assert_eq!(report(text), expected);
-    }
-
-    #[test]
-    fn a_socket_that_is_not_there_yet_is_said_and_no_failure() {
-        let text = "[[listener]]\naddress = \"unix:/web.sock?mode=0660&owner=root\"\nname = \"web\"\n\
-                    [[upstream]]\nname = \"app\"\ntargets = [\"unix:/nonexistent/app.sock\", \"unix:@app\"]\n";
-        let report = report(text);
-        assert!(
-            report.contains("unix:/web.sock?mode=0660&owner=root (web)\n"),
-            "{report}"
-        );
-        assert!(
-            report.starts_with("test.toml is valid. It would\n"),
-            "{report}"
-        );
-        assert!(
-            report.contains("unix:/nonexistent/app.sock (no such file yet)\n"),
-            "{report}"
-        );
-        assert!(report.contains("unix:@app\n"), "{report}");
-        assert!(!report.contains("source ports"), "{report}");
-    }
-
-    #[test]
-    fn what_this_host_would_not_let_happen_is_said_first() {
-        let text = "[[listener]]\naddress = \"unix:/nonexistent/web.sock\"\nname = \"web\"\n\
-                    [[upstream]]\nname = \"app\"\ntargets = [\"unix:/proc/self/stat\"]\n";
-        let report = report(text);
-        let head = "\
-test.toml is valid. 2 things would fail on this host:
-  listener web: there is no directory /nonexistent to listen in
-  upstream app: unix:/proc/self/stat: exists, but is not a socket
-
-It would
-
-run ";
-        assert!(report.starts_with(head), "{report}");
-    }
-
-    #[test]
-    fn a_listener_for_a_user_or_group_that_is_not_there_is_refused_at_its_place() {
-        for (option, what) in [("owner", "user"), ("group", "group")] {
-            let path = std::env::temp_dir().join(format!(
-                "lasthop-check-{}-{option}.toml",
-                std::process::id()
-            ));
-            let text = format!(
-                "[[listener]]\naddress = \"unix:/web.sock?{option}=no-such-one\"\n\
-                 [[upstream]]\nname = \"app\"\ntargets = [\"unix:@app\"]\n"
-            );
-            std::fs::write(&path, text).unwrap();
-            let mut out = Vec::new();
-            let error = run(&path, &mut out).unwrap_err();
-            std::fs::remove_file(&path).unwrap();
-            assert_eq!(error.exit(), Exit::Usage);
-            let expected = format!(
-                "{}:2:11: `address` in [[listener]]: there is no {what} `no-such-one` on this host\n",
-                path.display()
-            );
-            assert!(error.to_string().starts_with(&expected), "{error}");
-            assert!(out.is_empty());
+    fn a_socket_for_a_user_or_group_that_is_not_there_is_refused_at_its_place() {
+        let app = "[[upstream]]\nname = \"app\"\ntargets = [\"unix:@app\"]\n";
+        let tcp = "[[listener]]\naddress = \"127.0.0.1:0\"\n";
+        for (section, more) in [("[[listener]]", ""), ("[admin]", tcp)] {
+            for (option, what) in [("owner", "user"), ("group", "group")] {
+                let path = std::env::temp_dir().join(format!(
+                    "lasthop-check-{}-{option}.toml",
+                    std::process::id()
+                ));
+                let address = format!("address = \"unix:/web.sock?{option}=no-such-one\"");
+                std::fs::write(&path, format!("{section}\n{address}\n{more}{app}")).unwrap();
+                let mut out = Vec::new();
+                let error = run(&path, &mut out).unwrap_err();
+                std::fs::remove_file(&path).unwrap();
+                assert_eq!(error.exit(), Exit::Usage);
+                let expected = format!(
+                    "{}:2:11: `address` in {section}: there is no {what} `no-such-one` on this host\n",
+                    path.display()
+                );
+                assert!(error.to_string().starts_with(&expected), "{error}");
+                assert!(out.is_empty());
+            }
         }
     }
 
@@ -541,41 +121,5 @@ run ";
             "{error}"
         );
         assert!(out.is_empty());
-    }
-
-    fn host() -> impl Strategy<Value = Option<HostPattern>> {
-        prop_oneof![
-            Just(None),
-            "[ab](\\.[ab]){0,2}".prop_map(|name| Some(HostPattern::Exact(name))),
-            "(\\.[ab]){1,2}".prop_map(|suffix| Some(HostPattern::Wildcard(suffix))),
-        ]
-    }
-
-    fn matches(route: &Route, host: &str, path: &str) -> bool {
-        let host = match &route.host {
-            None => true,
-            Some(HostPattern::Exact(name)) => name == host,
-            Some(HostPattern::Wildcard(suffix)) => {
-                host.ends_with(suffix) && host.len() > suffix.len()
-            }
-        };
-        host && path.starts_with(&route.path)
-    }
-
-    proptest! {
-        #[test]
-        fn the_order_shown_is_the_order_in_which_the_route_table_decides(
-            places in proptest::collection::btree_set((host(), "/[ab]{0,2}"), 1..8),
-            asked in "[ab](\\.[ab]){0,2}",
-            path in "/[ab]{0,3}",
-        ) {
-            let routes: Vec<Route> = places
-                .into_iter()
-                .map(|(host, path)| Route { name: String::new(), host, path, upstream: 0, body_size_max: 0 })
-                .collect();
-            let shown = in_matching_order(&routes).into_iter().find(|route| matches(route, &asked, &path));
-            let decided = RouteTable::new(&routes).find(Some(&asked), path.as_bytes());
-            prop_assert_eq!(shown, decided.map(|index| &routes[index]));
-        }
     }
 }

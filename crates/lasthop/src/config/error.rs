@@ -90,7 +90,10 @@ fn excerpt(at: &Position) -> String {
         .collect();
     let number = at.line.to_string();
     let gutter = " ".repeat(number.len());
-    let indent = (at.column - 1).saturating_sub(skipped);
+    // A place in the hidden part of a line is behind what is shown.
+    let indent = (at.column - 1)
+        .saturating_sub(skipped)
+        .min(shown.chars().count());
     let width = at
         .width
         .clamp(1, EXCERPT_CHARS_MAX.saturating_sub(indent).max(1));

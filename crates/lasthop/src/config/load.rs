@@ -68,6 +68,10 @@ fn parse(
             let span = rules::span_or(&table.get_ref().address, table);
             host(&listener.address).map_err(|why| Fault::value(span, why))?;
         }
+        if let (Some(admin), Some(table)) = (&config.admin, &file.admin) {
+            let span = rules::span_or(&table.get_ref().address, table);
+            host(&admin.address).map_err(|why| Fault::value(span, why))?;
+        }
         Ok(config)
     };
     judged().map_err(|fault| ConfigError::in_text(&source, &fault))

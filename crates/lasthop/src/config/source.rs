@@ -22,9 +22,12 @@ pub(super) struct Position {
     pub(super) column: usize,
     /// Characters of the span that are on its first line.
     pub(super) width: usize,
-    /// That line, without its end.
+    /// That line, without its end; of one that may hold a token only the part before its value.
     pub(super) text: String,
 }
+
+/// What stands for a value that is not shown.
+const HIDDEN: &str = "\u{2026}";
 
 /// A key and the table it is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,12 +93,37 @@ impl<'a> Source<'a> {
             .find('\n')
             .map_or(text.len(), |length| start + length);
         let end = floor_char_boundary(text, span.end.clamp(start, line_end));
+        let line = text[line_start..line_end].trim_end();
+        let shown = match self.hidden_from(line_start, line) {
+            Some(value) => format!("{}{HIDDEN}", &line[..value]),
+            None => line.to_owned(),
+        };
+        let before = text[line_start..start].chars().count();
+        let width = text[start..end].trim_end().chars().count();
         Position {
             line: text[..line_start].matches('\n').count() + 1,
-            column: text[line_start..start].chars().count() + 1,
-            width: text[start..end].trim_end().chars().count(),
-            text: text[line_start..line_end].trim_end().to_owned(),
+            column: before + 1,
+            width: width.min(shown.chars().count().saturating_sub(before)),
+            text: shown,
         }
+    }
+
+    /// Where the value of a line begins that may be a token, mistyped keys and all: refusals end up in logs and tickets.
+    fn hidden_from(&self, line_start: usize, line: &str) -> Option<usize> {
+        let is_header = |line: &str| line.trim_start().starts_with('[');
+        let mut above = self.text[..line_start].lines().rev();
+        let section = above.find(|line| is_header(line)).unwrap_or("");
+        let is_below_admin =
+            !is_header(line) && section.trim_start_matches(['[', ' ']).starts_with("admin");
+        // Without a `=` it continues a value.
+        let (key, value) = match line.split_once('=') {
+            Some((key, value)) => (key.trim(), line.len() - value.trim_start().len()),
+            None => ("", 0),
+        };
+        let is_harmless = matches!(key, "address" | "hosts") && !line.contains("token");
+        let may_be_token =
+            key.contains("token") || key.starts_with("admin") || is_below_admin && !is_harmless;
+        (self.is_file && may_be_token).then_some(value)
     }
 
     /// The key whose value holds the span, as "`queue.size` in [[upstream]]".

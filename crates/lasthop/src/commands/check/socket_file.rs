@@ -1,7 +1,6 @@
 //! What stands at the path of a Unix target, and whether this user may connect to it.
 //!
-//! Looks and never connects: an application notices a connection. Judges by the permission bits, as unix(7) describes
-//! them; access control lists and security modules may allow or forbid more.
+//! Looks and never connects: an application notices a connection.
 
 use std::fmt;
 use std::fs;
@@ -9,7 +8,9 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
-use lasthop_kernel::identity::{effective_uid, in_group, named_group, named_user};
+use lasthop_kernel::identity::{effective_uid, named_group, named_user};
+
+use super::permission::{self, WRITE};
 
 /// What stands at a path. Printed, it is a phrase that can follow the path.
 #[derive(Debug)]
@@ -29,15 +30,6 @@ pub(super) enum SocketFile {
         /// Its permission bits.
         mode: u32,
     },
-}
-
-/// In which of the three classes of permission bits a user is towards a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Class {
-    Superuser,
-    Owner,
-    Group,
-    Other,
 }
 
 impl SocketFile {
@@ -62,7 +54,7 @@ impl SocketFile {
         match self {
             Self::Missing => false,
             Self::Hidden(_) | Self::NotASocket => true,
-            Self::Socket { owner, group, mode } => !may_write(*mode, class(*owner, *group)),
+            Self::Socket { owner, group, mode } => !may_write(*mode, *owner, *group),
         }
     }
 }
@@ -81,7 +73,7 @@ impl fmt::Display for SocketFile {
                     named_user(*owner),
                     named_group(*group)
                 )?;
-                if may_write(*mode, class(*owner, *group)) {
+                if may_write(*mode, *owner, *group) {
                     write!(f, "{} may connect", us())
                 } else {
                     write!(f, "{} may NOT connect and needs write permission", us())
@@ -91,44 +83,14 @@ impl fmt::Display for SocketFile {
     }
 }
 
-fn class(owner: u32, group: u32) -> Class {
-    match effective_uid() {
-        0 => Class::Superuser,
-        user if user == owner => Class::Owner,
-        _ if in_group(group) => Class::Group,
-        _ => Class::Other,
-    }
-}
-
-/// To connect takes write permission on the socket; the first class that fits decides, not the kindest.
-fn may_write(mode: u32, class: Class) -> bool {
-    match class {
-        // Passes every check of permission bits (capabilities(7), CAP_DAC_OVERRIDE).
-        Class::Superuser => true,
-        Class::Owner => mode & 0o200 != 0,
-        Class::Group => mode & 0o020 != 0,
-        Class::Other => mode & 0o002 != 0,
-    }
+/// To connect takes write permission on the socket (unix(7)).
+fn may_write(mode: u32, owner: u32, group: u32) -> bool {
+    permission::may(mode, permission::class(owner, group), WRITE)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_first_class_that_fits_decides() {
-        for (mode, class, may) in [
-            (0o600, Class::Owner, true),
-            (0o066, Class::Owner, false),
-            (0o660, Class::Group, true),
-            (0o606, Class::Group, false),
-            (0o666, Class::Other, true),
-            (0o755, Class::Other, false),
-            (0o000, Class::Superuser, true),
-        ] {
-            assert_eq!(may_write(mode, class), may, "{mode:o} {class:?}");
-        }
-    }
 
     #[test]
     fn what_is_no_socket_is_said() {

@@ -194,6 +194,52 @@ fn a_token_is_long_enough_not_to_be_guessed_and_fits_into_a_field() {
 }
 
 #[test]
+fn no_refusal_shows_a_token() {
+    const TOKEN: &str = "31415926535897932384626433832795";
+    let short = "3141592653";
+    for text in [
+        format!("[admin]\naddress = \"127.0.0.1:0\"\ntoken = \"{short}\"\n"),
+        format!("[admin]\naddress = \"127.0.0.1:0\"\ntokn = \"{TOKEN}\"\n"),
+        format!("[admin]\naddress = \"127.0.0.1:0\"\npassword = \"{TOKEN}\"\n"),
+        format!("[admin]\naddress = \"127.0.0.1:0\"\ntoken = {short}\n"),
+        format!("[admin]\naddress = \"127.0.0.1:0\"\ntoken = {TOKEN}\n"),
+        format!("[admin]\naddress = \"127.0.0.1:0\"\ntoken = {TOKEN}.5\n"),
+        format!("[admin]\naddress = \"127.0.0.1:0\"\ntoken = a{TOKEN}\n"),
+        format!("[admin]\naddress = \"127.0.0.1:0\"\ntoken = [\"{TOKEN}\"]\n"),
+        format!("[admin]\naddress = \"127.0.0.1:0\"\ntoken = \"{TOKEN}\n"),
+        format!("[admin]\naddress = \"127.0.0.1:0\"\ntoken = \"\"\"\n{TOKEN} x\"\"\"\n"),
+        format!("[admin]\naddress = \"127.0.0.1:0\" token = \"{TOKEN}\"\n"),
+        format!("[admin] token = \"{TOKEN}\"\n"),
+        format!("[[admin]]\ntoken = \"{TOKEN}\"\nx\n"),
+        format!("[server]\ntoken = \"{TOKEN}\"\n"),
+        format!("token = \"{TOKEN}\"\n"),
+        format!("admin.token = \"{TOKEN}\"\n"),
+        format!("admin = {{ adress = \"\", token = \"{TOKEN}\" }}\n"),
+        format!("[admin]\ntoken = \"{TOKEN}\"\ntoken = \"{TOKEN}\"\n"),
+        format!("[listener]\nadmin_token = \"{TOKEN}\"\n"),
+    ] {
+        let error = read(&format!("{text}{LISTENER}{UPSTREAM}"))
+            .unwrap_err()
+            .to_string();
+        assert!(!error.contains(short), "{error}\nin\n{text}");
+    }
+    let config = admin("127.0.0.1:0", &format!("token = \"{TOKEN}\"")).unwrap();
+    assert!(!format!("{config:?}").contains(short));
+}
+
+#[test]
+fn a_refused_token_is_pointed_at_and_hidden() {
+    let error = admin("127.0.0.1:0", "token = \"correct horse\"").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "t:3:9: `token` in [admin]: a token is 16 to 256 visible ASCII characters, without spaces\n\
+         \x20 3 | token = \u{2026}\n\
+         \x20   |         ^\n\
+         \x20 `openssl rand -hex 32` makes one"
+    );
+}
+
+#[test]
 fn an_admin_address_is_called_by_whole_names() {
     refused([
         (
