@@ -296,9 +296,8 @@ fn write_limits(f: &mut fmt::Formatter<'_>, upstream: &Upstream) -> fmt::Result 
         f,
         "      held for a slow client, per request: {request}, {response}"
     )?;
-    let [via, forwarded, request_id] =
-        [upstream.via, upstream.forwarded, upstream.request_id]
-            .map(|is_sent| if is_sent { "sent" } else { "not sent" });
+    let [via, forwarded, request_id] = [upstream.via, upstream.forwarded, upstream.request_id]
+        .map(|is_sent| if is_sent { "sent" } else { "not sent" });
     writeln!(
         f,
         "      {} for what the app cannot have seen; answer heads up to {}; Via {via}, Forwarded {forwarded}, X-Request-ID {request_id}",

@@ -390,6 +390,36 @@ fn the_documentation_names_every_key_and_all_that_is_planned() {
     }
 }
 
+#[test]
+fn the_sum_of_memory_in_the_documentation_adds_up_from_the_defaults() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let config = right(&format!("{LISTENER}{UPSTREAM}"));
+    let (listener, upstream) = (&config.listeners[0], &config.upstreams[0]);
+    // A head as it is written anew takes three buffers at most, as any way does.
+    assert!(listener.header_size_max <= 32 << 10 && upstream.header_size_max <= 32 << 10);
+    let floor = (listener.header_size_max >> 10) + 48 + (upstream.header_size_max >> 10) + 48 + 8;
+    let mebibytes = |kibibytes: usize| (kibibytes + 512) / 1024;
+    let buffers = 2 * ((config.server.buffer_memory >> 20) + 4);
+    let connections = mebibytes(10_000 * floor);
+    let idle = mebibytes(2 * upstream.keepalive.idle);
+    let sum = buffers + connections + idle + 4 + 16;
+    let eighth = (sum + 4) / 8;
+    for expected in [
+        format!("48 + 8 = {floor} KiB,"),
+        format!("| {buffers} |\n"),
+        format!("10,000 × {floor} KiB | {connections} |\n"),
+        format!("2 × 1 × {} × 1 KiB | {idle} |\n", upstream.keepalive.idle),
+        format!("an eighth of {sum} | {eighth} |\n"),
+        format!("**{}** |\n", sum + eighth),
+    ] {
+        assert!(
+            text.contains(&expected),
+            "{expected} is not in docs/configuration.md"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_makes_the_reading_panic(text in "\\PC{0,200}|[\\[\\]a-z=\" {}\n,.0-9#]{0,200}") {
