@@ -1,12 +1,12 @@
 //! The operator log: one line an event, on standard error, written by a thread of its own.
 //!
 //! A worker never waits for whoever reads the log: lines go through a bounded queue, and where the
-//! reader is too slow they are dropped.
+//! reader is too slow they are dropped. [`Drops`](super::Drops) tells how many.
 
 use std::io;
 
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 
 use crate::config::Level;
 
@@ -17,6 +17,14 @@ const WAITING_LINES_MAX: usize = 8 * 1024;
 #[must_use = "dropping it stops the log"]
 pub struct LogGuard {
     _writer: WorkerGuard,
+    dropped: ErrorCounter,
+}
+
+impl LogGuard {
+    /// Counts the lines that found the queue full.
+    pub(super) fn dropped(&self) -> ErrorCounter {
+        self.dropped.clone()
+    }
 }
 
 /// Starts the log. Only the first call in a process has an effect.
@@ -26,6 +34,7 @@ pub fn start_log(level: Level) -> LogGuard {
         .lossy(true)
         .thread_name("lasthop-log")
         .finish(io::stderr());
+    let dropped = writer.error_counter();
     let filter = match level {
         Level::Off => LevelFilter::OFF,
         Level::Error => LevelFilter::ERROR,
@@ -42,5 +51,8 @@ pub fn start_log(level: Level) -> LogGuard {
         .finish();
     // A second call, as in a test, keeps the first log.
     let _first_wins = tracing::subscriber::set_global_default(log);
-    LogGuard { _writer: guard }
+    LogGuard {
+        _writer: guard,
+        dropped,
+    }
 }

@@ -1,8 +1,15 @@
-//! What an operator gets to see: the operator log, and what is counted.
+//! What an operator gets to see: the operator log, the access log, and what is counted.
 
+mod access;
+mod drops;
 mod log;
 pub mod metrics;
 mod repeats;
 
+pub use access::{
+    AccessDrops, AccessWriter, EndedBy, Entry, Outcome, RequestId, RequestIds, RequestLine,
+    WorkerLog,
+};
+pub use drops::Drops;
 pub use log::{LogGuard, start_log};
-pub use repeats::Repeats;
+pub use repeats::{FailureKey, Repeats};

@@ -1,19 +1,21 @@
 //! Failures that repeat: the first is logged, the others are counted, and the count is logged now and
 //! then. A thousand failures a second must neither fill a disk nor hide the one that matters.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a kind of failure stays quiet after it was logged.
 const QUIET: Duration = Duration::from_secs(10);
 
 /// What a failure is, and which upstream it concerns (an index): what makes two of them the same.
-type Key = (&'static str, Option<usize>);
+pub type FailureKey = (&'static str, Option<usize>);
 
-/// One worker's repeated failures. Bounded: the kinds are a fixed list, the upstreams configured.
-#[derive(Debug, Default)]
-pub struct Repeats(RefCell<HashMap<Key, Seen>>);
+/// The process's repeated failures, shared by all workers: a clone is another hand on the same count.
+/// The lock is touched only when something fails. Bounded: the kinds are a fixed list, the upstreams
+/// configured.
+#[derive(Clone, Debug, Default)]
+pub struct Repeats(Arc<Mutex<HashMap<FailureKey, Seen>>>);
 
 #[derive(Debug)]
 struct Seen {
@@ -23,8 +25,8 @@ struct Seen {
 
 impl Repeats {
     /// Whether to log a failure now, and if so how many of its kind went unlogged since the last time.
-    pub fn admit(&self, key: Key, now: Instant) -> Option<u64> {
-        let mut seen = self.0.borrow_mut();
+    pub fn admit(&self, key: FailureKey, now: Instant) -> Option<u64> {
+        let mut seen = self.lock();
         match seen.get_mut(&key) {
             None => {
                 seen.insert(
@@ -36,6 +38,7 @@ impl Repeats {
                 );
                 Some(0)
             }
+            // Workers' clocks are coarse, each in its own way: `now` may be before `logged`.
             Some(seen) if now.saturating_duration_since(seen.logged) >= QUIET => {
                 seen.logged = now;
                 Some(std::mem::take(&mut seen.since))
@@ -45,6 +48,37 @@ impl Repeats {
                 None
             }
         }
+    }
+
+    /// The kinds that have been quiet for long enough and the failures of each that went unlogged:
+    /// to be asked every second or so, and logged. So what failures leave uncounted when they stop
+    /// is told as well.
+    pub fn due(&self, now: Instant) -> Vec<(FailureKey, u64)> {
+        self.take(|seen| {
+            let due = now.saturating_duration_since(seen.logged) >= QUIET;
+            due.then(|| seen.logged = now).is_some()
+        })
+    }
+
+    /// Everything unlogged, due or not: at the end of the process.
+    pub fn rest(&self) -> Vec<(FailureKey, u64)> {
+        self.take(|_| true)
+    }
+
+    fn take(&self, mut is_due: impl FnMut(&mut Seen) -> bool) -> Vec<(FailureKey, u64)> {
+        let mut all = self.lock();
+        let unlogged = all.iter_mut().filter(|(_, seen)| seen.since > 0);
+        let mut due: Vec<_> = unlogged
+            .filter_map(|(key, seen)| is_due(seen).then(|| (*key, std::mem::take(&mut seen.since))))
+            .collect();
+        // The map's order changes from start to start; a log's should not.
+        due.sort_unstable();
+        due
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<FailureKey, Seen>> {
+        // A count that a panic interrupted is a count all the same.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -75,5 +109,41 @@ mod tests {
             repeats.admit(("refused", Some(0)), start + 2 * QUIET),
             Some(0)
         );
+    }
+
+    #[test]
+    fn workers_count_together() {
+        let repeats = Repeats::default();
+        let other = repeats.clone();
+        let now = Instant::now();
+        assert_eq!(repeats.admit(("refused", None), now), Some(0));
+        assert_eq!(other.admit(("refused", None), now), None);
+        assert_eq!(repeats.admit(("refused", None), now), None);
+        assert_eq!(other.due(now + QUIET), [(("refused", None), 2)]);
+        assert_eq!(repeats.due(now + QUIET), []);
+    }
+
+    #[test]
+    fn what_is_uncounted_when_failures_stop_is_told_once_it_is_due() {
+        let repeats = Repeats::default();
+        let start = Instant::now();
+        let (refused, missing) = (("refused", Some(0)), ("missing", Some(0)));
+        for _ in 0..3 {
+            repeats.admit(refused, start);
+        }
+        let later = start + QUIET / 2;
+        repeats.admit(missing, later);
+        repeats.admit(missing, later);
+        assert_eq!(repeats.due(later), []);
+        assert_eq!(repeats.due(start + QUIET), [(refused, 2)]);
+        assert_eq!(repeats.due(start + QUIET), []);
+        assert_eq!(
+            repeats.admit(refused, start + QUIET),
+            None,
+            "it was logged just now"
+        );
+        assert_eq!(repeats.rest(), [(missing, 1), (refused, 1)]);
+        assert_eq!(repeats.rest(), []);
+        assert_eq!(repeats.admit(refused, start + 2 * QUIET), Some(0));
     }
 }

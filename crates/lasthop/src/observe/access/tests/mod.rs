@@ -1,0 +1,1 @@
+//! What the access log promises, tried on real files and pipes.
