@@ -6,12 +6,12 @@
 use std::io;
 
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
 use crate::config::Level;
 
 /// Lines that may wait for a slow reader.
-const WAITING_LINES_MAX: usize = 8 * 1024;
+pub(super) const WAITING_LINES_MAX: usize = 8 * 1024;
 
 /// Writes what is still queued when dropped: keep it until the process ends.
 #[must_use = "dropping it stops the log"]
@@ -29,12 +29,7 @@ impl LogGuard {
 
 /// Starts the log. Only the first call in a process has an effect.
 pub fn start_log(level: Level) -> LogGuard {
-    let (writer, guard) = NonBlockingBuilder::default()
-        .buffered_lines_limit(WAITING_LINES_MAX)
-        .lossy(true)
-        .thread_name("lasthop-log")
-        .finish(io::stderr());
-    let dropped = writer.error_counter();
+    let (writer, guard) = queue(io::stderr());
     let filter = match level {
         Level::Off => LevelFilter::OFF,
         Level::Error => LevelFilter::ERROR,
@@ -51,8 +46,20 @@ pub fn start_log(level: Level) -> LogGuard {
         .finish();
     // A second call, as in a test, keeps the first log.
     let _first_wins = tracing::subscriber::set_global_default(log);
-    LogGuard {
+    guard
+}
+
+/// The bounded queue before `sink`, and the thread that empties it.
+pub(super) fn queue(sink: impl io::Write + Send + 'static) -> (NonBlocking, LogGuard) {
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(WAITING_LINES_MAX)
+        .lossy(true)
+        .thread_name("lasthop-log")
+        .finish(sink);
+    let dropped = writer.error_counter();
+    let guard = LogGuard {
         _writer: guard,
         dropped,
-    }
+    };
+    (writer, guard)
 }

@@ -5,7 +5,7 @@
 //! The status stands before two fields that the head decides, so a line is made in three pieces.
 
 use super::escape::quoted;
-use super::numbers::{ip, number};
+use super::numbers::{ip, number, protocol};
 use super::time::TimeText;
 use super::{
     EndedBy, METHOD_BYTES_MAX, Outcome, REFERER_BYTES_MAX, RequestLine, URI_BYTES_MAX,
@@ -34,10 +34,8 @@ pub(super) fn request(out: &mut Vec<u8>, request: &RequestLine<'_>, time: &mut T
         quoted(out, request.method, METHOD_BYTES_MAX);
         out.push(b' ');
         quoted(out, request.target, URI_BYTES_MAX);
-        out.extend_from_slice(b" HTTP/");
-        number(out, request.version.0);
-        out.push(b'.');
-        number(out, request.version.1);
+        out.push(b' ');
+        protocol(out, request.version);
     }
     out.push(b'"');
 }

@@ -172,8 +172,9 @@ mod tests {
     fn a_display_is_escaped_and_cut_as_a_whole() {
         use std::fmt::Write as _;
         let mut out = Vec::new();
-        assert!(write!(JsonText::new(&mut out, 10), "{}{}", "a\"b", "\n").is_ok());
-        assert!(write!(JsonText::new(&mut out, 5), "|{}{}{}", "123", "456", "7").is_err());
-        assert_eq!(String::from_utf8(out).unwrap(), "a\\\"b\\n|1234...");
+        let (quote, digits) = ('"', 123);
+        assert!(write!(JsonText::new(&mut out, 4), "a{quote}\tb").is_ok());
+        assert!(write!(JsonText::new(&mut out, 5), "|{digits}{digits}{digits}").is_err());
+        assert_eq!(String::from_utf8(out).unwrap(), "a\\\"\\tb|1231...");
     }
 }

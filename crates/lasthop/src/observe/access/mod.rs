@@ -57,8 +57,8 @@ const ESCAPE_BYTES_MAX: usize = 6;
 /// head of 8 KiB that is ordinary text makes 8 KiB.
 const LINE_BYTES_MAX: usize = 48 * 1024;
 
-/// The labels on one line: listener, route, upstream, target, error type.
-const LABELS: usize = 5;
+/// The labels on one line: request id, listener, route, upstream, target, error type.
+const LABELS: usize = 6;
 
 const _: () = assert!(
     (URI_BYTES_MAX
@@ -79,6 +79,8 @@ const _: () = assert!(
 pub struct RequestLine<'a> {
     /// What tells this request from all others.
     pub id: RequestId,
+    /// The id that a trusted proxy gave it (`X-Request-ID`), which the line then has instead.
+    pub received_id: Option<&'a str>,
     /// The client's address; none on a Unix socket.
     pub client: Option<IpAddr>,
     /// The method.
@@ -99,8 +101,27 @@ pub struct RequestLine<'a> {
     pub time: SystemTime,
 }
 
-/// How a request ended.
-#[derive(Clone, Copy)]
+impl<'a> RequestLine<'a> {
+    /// Of a head that nothing could be read of.
+    pub fn unread(id: RequestId, listener: &'a str, time: SystemTime) -> Self {
+        Self {
+            id,
+            received_id: None,
+            client: None,
+            method: b"",
+            target: b"",
+            host: b"",
+            version: (1, 1),
+            user_agent: b"",
+            referer: b"",
+            listener,
+            time,
+        }
+    }
+}
+
+/// How a request ended. The default is one that nothing is known of.
+#[derive(Clone, Copy, Default)]
 pub struct Outcome<'a> {
     /// The status that the client was sent; none if it was sent nothing.
     pub status: Option<u16>,

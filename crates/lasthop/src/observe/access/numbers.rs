@@ -30,6 +30,19 @@ pub(super) fn micros(out: &mut Vec<u8>, micros: u32) {
     out.extend_from_slice(&digits);
 }
 
+/// A version as the request line has it.
+pub(super) fn protocol(out: &mut Vec<u8>, version: (u8, u8)) {
+    match version {
+        (1, 1) => out.extend_from_slice(b"HTTP/1.1"),
+        (major, minor) => {
+            out.extend_from_slice(b"HTTP/");
+            number(out, major);
+            out.push(b'.');
+            number(out, minor);
+        }
+    }
+}
+
 /// An address as text; v6 as RFC 5952 writes it.
 pub(super) fn ip(out: &mut Vec<u8>, ip: IpAddr) {
     match ip {

@@ -28,6 +28,14 @@ pub struct Entry {
     split: usize,
 }
 
+#[cfg(test)]
+impl Entry {
+    /// Where its bytes are.
+    pub(super) fn memory(&self) -> *const u8 {
+        self.bytes.as_ptr()
+    }
+}
+
 /// One worker's end of the log. Made on the main thread, moved into the worker, and of no use to two.
 #[derive(Debug)]
 pub struct WorkerLog {
