@@ -1,8 +1,13 @@
 //! What can be asked of the harness.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::endpoint::hold::Kind;
+use crate::rival::Rival;
+use crate::scenario;
 
 /// Drives lasthop and its rivals with the same work and compares what it costs.
 #[derive(Debug, Parser)]
@@ -14,42 +19,95 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// CPU per request with all connections kept, over TCP and over a Unix socket
-    Keepalive(Keepalive),
+    /// CPU, throughput, latency and memory of lasthop and its rivals, alternating in one run
+    Compare(Box<Compare>),
     /// The app behind the proxies, for the harness itself
     #[command(hide = true)]
     App(App),
+    /// The app that holds connections, for the harness itself
+    #[command(hide = true)]
+    HoldApp(HoldApp),
+    /// The load that holds connections, for the harness itself
+    #[command(hide = true)]
+    Hold(Hold),
+    /// The load at a fixed rate, for the harness itself
+    #[command(hide = true)]
+    Pace(Pace),
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Keepalive {
-    /// Seconds of each measured run
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=600))]
+pub(crate) struct Compare {
+    /// Run this scenario or group of scenarios alone, such as keepalive, keepalive-64 or memory; may be repeated
+    #[arg(long, value_name = "SCENARIO", value_parser = known_scenario)]
+    pub(crate) only: Vec<String>,
+    /// Seconds of each measured run; those at a fixed rate take twice as long
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) seconds: u64,
-    /// Runs of each proxy over each transport
+    /// Runs of each proxy in each scenario
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,
-    /// Client connections, each with one request at a time
-    #[arg(long, default_value_t = 64, value_parser = connections)]
-    pub(crate) clients: usize,
-    /// Body bytes of each answer
-    #[arg(long, default_value_t = 100, value_parser = body_bytes)]
-    pub(crate) bytes: usize,
+    /// One round of one second: to see that everything works, not to measure
+    #[arg(long, conflicts_with_all = ["seconds", "rounds"])]
+    pub(crate) quick: bool,
+    /// The fixed rate, in percent of what nginx reaches (without nginx: the slowest)
+    #[arg(long, value_name = "PERCENT", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub(crate) rate: u64,
+    /// Connections that are held for a reading of memory
+    #[arg(long, value_name = "N", default_value_t = 4500, value_parser = held)]
+    pub(crate) held: usize,
     /// Let the rivals set the forwarding fields that lasthop always sets
     #[arg(long)]
     pub(crate) same_fields: bool,
+    /// Leave a proxy out; may be repeated
+    #[arg(long, value_name = "NAME", value_parser = Rival::ALL.map(Rival::name))]
+    pub(crate) without: Vec<String>,
     /// Our binary; without it, the one beside this harness
     #[arg(long, value_name = "PATH")]
     pub(crate) lasthop: Option<PathBuf>,
-    /// Leave a proxy out; may be repeated
-    #[arg(long, value_name = "NAME", value_parser = ["lasthop", "nginx", "haproxy"])]
-    pub(crate) without: Vec<String>,
+    /// The binary of nginx; without it, the one in PATH; likewise the following
+    #[arg(long, value_name = "PATH")]
+    pub(crate) nginx: Option<PathBuf>,
+    /// The binary of HAProxy
+    #[arg(long, value_name = "PATH")]
+    pub(crate) haproxy: Option<PathBuf>,
+    /// The binary of Envoy
+    #[arg(long, value_name = "PATH")]
+    pub(crate) envoy: Option<PathBuf>,
+    /// The binary of Caddy
+    #[arg(long, value_name = "PATH")]
+    pub(crate) caddy: Option<PathBuf>,
     /// Write every run to a file as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Write a chart of the CPU time per request
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
     /// Write the section into a Markdown file, in the place of an older one
     #[arg(long, value_name = "FILE")]
     pub(crate) markdown: Option<PathBuf>,
+}
+
+impl Compare {
+    /// How long a measured run takes, in seconds.
+    pub(crate) fn seconds(&self) -> u64 {
+        if self.quick { 1 } else { self.seconds }
+    }
+
+    /// How often it is repeated.
+    pub(crate) fn rounds(&self) -> u32 {
+        if self.quick { 1 } else { self.rounds }
+    }
+
+    /// The binary of a proxy where one was named.
+    pub(crate) fn binary(&self, rival: Rival) -> Option<&PathBuf> {
+        match rival {
+            Rival::Lasthop => self.lasthop.as_ref(),
+            Rival::Nginx => self.nginx.as_ref(),
+            Rival::Haproxy => self.haproxy.as_ref(),
+            Rival::Envoy => self.envoy.as_ref(),
+            Rival::Caddy => self.caddy.as_ref(),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -62,29 +120,73 @@ pub(crate) struct App {
     pub(crate) directory: PathBuf,
 }
 
-/// What the rivals' configurations have room for, with a connection to the app for each.
-const CLIENTS_MAX: usize = 1000;
-/// The app keeps the whole answer in memory.
-const BODY_BYTES_MAX: usize = 64 << 20;
-
-fn connections(text: &str) -> Result<usize, String> {
-    bounded(text, 1, CLIENTS_MAX)
+#[derive(Debug, Args)]
+pub(crate) struct HoldApp {
+    /// Where its socket is made
+    #[arg(long)]
+    pub(crate) directory: PathBuf,
 }
 
-fn body_bytes(text: &str) -> Result<usize, String> {
-    bounded(text, 0, BODY_BYTES_MAX)
+#[derive(Debug, Args)]
+pub(crate) struct Hold {
+    /// What each connection is
+    #[arg(long)]
+    pub(crate) kind: Kind,
+    /// The proxy
+    #[arg(long)]
+    pub(crate) address: SocketAddr,
+    /// Where the connections come from
+    #[arg(long)]
+    pub(crate) source: Ipv4Addr,
+    /// How many there are
+    #[arg(long)]
+    pub(crate) connections: usize,
 }
 
-fn bounded(text: &str, min: usize, max: usize) -> Result<usize, String> {
+#[derive(Debug, Args)]
+pub(crate) struct Pace {
+    /// The proxy
+    #[arg(long)]
+    pub(crate) address: SocketAddr,
+    /// Connections, each with one request at a time
+    #[arg(long)]
+    pub(crate) connections: usize,
+    /// Requests that are due each second
+    #[arg(long)]
+    pub(crate) per_second: u64,
+    /// Requests in all
+    #[arg(long)]
+    pub(crate) requests: u64,
+    /// Body bytes of each answer
+    #[arg(long)]
+    pub(crate) bytes: u64,
+}
+
+/// More is refused here; whether this host has room for so many is seen later.
+const HELD_MAX: usize = 8000;
+
+fn held(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(count) if (min..=max).contains(&count) => Ok(count),
-        _ => Err(format!("a whole number from {min} to {max} is wanted")),
+        Ok(count) if (1..=HELD_MAX).contains(&count) => Ok(count),
+        _ => Err(format!("a whole number from 1 to {HELD_MAX} is wanted")),
     }
+}
+
+fn known_scenario(text: &str) -> Result<String, String> {
+    if scenario::ALL.iter().any(|one| one.is_meant_by(text)) {
+        return Ok(text.to_owned());
+    }
+    let names: Vec<&str> = scenario::ALL.iter().map(|one| one.name).collect();
+    Err(format!("there are {}", names.join(", ")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(["lasthop-bench", "compare"].iter().chain(words))
+    }
 
     #[test]
     fn the_definition_of_the_command_line_is_sound() {
@@ -92,9 +194,16 @@ mod tests {
     }
 
     #[test]
-    fn more_clients_than_the_rivals_have_room_for_are_refused() {
-        assert!(Cli::try_parse_from(["lasthop-bench", "keepalive", "--clients", "1001"]).is_err());
-        assert!(Cli::try_parse_from(["lasthop-bench", "keepalive", "--clients", "0"]).is_err());
-        assert!(Cli::try_parse_from(["lasthop-bench", "keepalive", "--clients", "1000"]).is_ok());
+    fn a_scenario_that_does_not_exist_is_refused_with_those_that_do() {
+        assert!(parse(&["--only", "keepalive", "--only", "memory-idle"]).is_ok());
+        let error = parse(&["--only", "keepaliv"]).unwrap_err().to_string();
+        assert!(error.contains("keepalive-64"), "{error}");
+    }
+
+    #[test]
+    fn more_held_connections_than_proxies_are_set_up_for_are_refused() {
+        assert!(parse(&["--held", "8001"]).is_err());
+        assert!(parse(&["--held", "0"]).is_err());
+        assert!(parse(&["--held", "8000"]).is_ok());
     }
 }

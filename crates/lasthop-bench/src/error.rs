@@ -1,14 +1,15 @@
-//! What can stop a benchmark, and whose fault it is.
+//! What can stop a benchmark, or spoil one run of it, and whose fault it is.
 //!
-//! One type for the whole harness: it has one caller, `main`, which prints the chain and exits.
+//! One type for the whole harness: what spoils a run is kept beside the figures of the others, the rest has one caller,
+//! `main`, which prints the chain and exits.
 
 use std::io;
 
-use lasthop::demo::proxy::ProxyError;
+use lasthop_kernel::limits::LimitError;
 use lasthop_kernel::process::ProcessError;
 use thiserror::Error;
 
-/// Why there is no table.
+/// Why there is no table, or a figure less in it.
 #[derive(Debug, Error)]
 pub(crate) enum BenchError {
     /// Something of this host was not to be had, or a file not to be written.
@@ -18,13 +19,13 @@ pub(crate) enum BenchError {
         #[source]
         source: io::Error,
     },
-    /// Our own proxy did not come up.
-    #[error("lasthop did not come up")]
-    Lasthop(#[from] ProxyError),
-    /// A process could not be pinned, or its CPU time not be read.
+    /// The descriptor limit could not be raised.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// A process could not be pinned, or its CPU time or memory not be read.
     #[error(transparent)]
     Process(#[from] ProcessError),
-    /// A rival ended, or never answered, instead of serving.
+    /// A proxy ended, or never answered, instead of serving.
     #[error("{name} {what}{complaints}")]
     Rival {
         name: &'static str,
@@ -33,11 +34,22 @@ pub(crate) enum BenchError {
         complaints: String,
     },
     /// Answers were missing or wrong, so the figures would mean nothing.
-    #[error("{errors} requests through {proxy} failed; the first: {first}")]
-    Requests {
-        proxy: String,
-        errors: u64,
-        first: String,
+    #[error("{errors} requests failed; the first: {first}")]
+    Requests { errors: u64, first: String },
+    /// A load of ours met something that is not as agreed.
+    #[error("{0}")]
+    Failed(String),
+    /// The generator of load at a fixed rate was itself late too often, so the latencies would be its own.
+    #[error(
+        "the load generator could not keep the rate: {late} of {requests} requests were late by its own doing; \
+         this host is too busy or too slow for it"
+    )]
+    Late { late: u64, requests: u64 },
+    /// A process of ours ended or said something else than agreed: our own mistake, or a host that kills.
+    #[error("the process `{name}` {what}")]
+    Endpoint {
+        name: &'static str,
+        what: &'static str,
     },
     /// The load program said something that is not understood.
     #[error("wrk printed no figure for {figure}; it said:\n{said}")]
@@ -45,6 +57,15 @@ pub(crate) enum BenchError {
     /// Nothing to measure.
     #[error("no proxy to measure: {0}")]
     Nobody(String),
+    /// More clients than proxies, app and load have descriptors for.
+    #[error(
+        "{wanted} connections are more than this host's limit on open files has room for ({room}); raise it, or ask for \
+         fewer with --held"
+    )]
+    Room { wanted: usize, room: usize },
+    /// The tables are there, and say which runs are not in them.
+    #[error("{0} runs failed; see above")]
+    Spoilt(usize),
     /// SIGINT or SIGTERM came.
     #[error("interrupted")]
     Interrupted,
@@ -55,5 +76,17 @@ impl BenchError {
     pub(crate) fn host(attempt: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let attempt = attempt.into();
         move |source| Self::Host { attempt, source }
+    }
+
+    /// Whether only the run in progress is lost by it: it is about the proxy or the moment, not about the harness.
+    pub(crate) fn spoils_one_run(&self) -> bool {
+        matches!(
+            self,
+            Self::Rival { .. }
+                | Self::Requests { .. }
+                | Self::Failed(_)
+                | Self::Late { .. }
+                | Self::Process(_)
+        )
     }
 }

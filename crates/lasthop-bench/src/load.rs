@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use lasthop::demo::load::{self, Destination, LoadOutcome, LoadSettings};
 use lasthop_kernel::process;
-use tokio::runtime::{Builder, LocalOptions};
 
+use crate::endpoint::runtime;
 use crate::error::BenchError;
 use crate::rival::{first_line_of, in_path};
 
@@ -28,6 +28,7 @@ pub(crate) enum Load {
 pub(crate) struct Work {
     pub(crate) address: SocketAddr,
     pub(crate) clients: usize,
+    pub(crate) path: &'static str,
     pub(crate) seconds: u64,
     pub(crate) body_bytes: usize,
 }
@@ -87,7 +88,7 @@ impl Load {
                         "-d",
                         &format!("{}s", work.seconds),
                     ])
-                    .arg(format!("http://{}/", work.address))
+                    .arg(format!("http://{}{}", work.address, work.path))
                     .stdin(Stdio::null());
                 let said = process::die_with_parent(&mut command)
                     .output()
@@ -110,13 +111,9 @@ impl Load {
 
 /// Load of our own, every answer checked, for `duration`.
 pub(crate) fn checked(work: Work, duration: Duration) -> Result<LoadOutcome, BenchError> {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build_local(LocalOptions::default())
-        .map_err(BenchError::host("make a runtime for the load"))?;
-    Ok(runtime.block_on(load::run(&LoadSettings {
+    Ok(runtime()?.block_on(load::run(&LoadSettings {
         destination: Destination::Tcp(work.address),
-        path: "/",
+        path: work.path,
         connections: work.clients,
         duration,
         body_bytes: work.body_bytes as u64,

@@ -1,10 +1,13 @@
-//! What an experiment found and under which conditions, as plain data for the outputs.
+//! What was found and under which conditions, as plain data for the outputs.
 
 use std::fs;
 
-use crate::keepalive::Row;
-use crate::load::Load;
+use crate::experiment::latency::Latency;
+use crate::experiment::memory::Memory;
+use crate::experiment::throughput::Throughput;
+use crate::experiment::{Comparison, Sample};
 use crate::rival::{Fields, Found};
+use crate::scenario::Scenario;
 
 /// Everything that `output` shows.
 #[derive(Clone, Debug)]
@@ -12,24 +15,52 @@ pub(crate) struct Report {
     pub(crate) machine: Machine,
     /// What had which core.
     pub(crate) cores: String,
-    pub(crate) load: Load,
-    pub(crate) clients: usize,
+    /// What sent the load of the closed loop.
+    pub(crate) load: String,
     pub(crate) seconds: u64,
     pub(crate) rounds: u32,
-    pub(crate) body_bytes: usize,
+    pub(crate) rate_percent: u64,
+    pub(crate) held: usize,
     pub(crate) fields: Fields,
+    /// What `--only` named.
+    pub(crate) only: Vec<String>,
     pub(crate) proxies: Vec<Found>,
     /// In words, what was left out and why.
     pub(crate) missing: Vec<String>,
-    pub(crate) rows: Vec<Row>,
+    pub(crate) sections: Vec<Section>,
+    /// The chart's file, relative to the document, where both are written.
+    pub(crate) chart: Option<String>,
+}
+
+/// One scenario over all transports.
+#[derive(Clone, Debug)]
+pub(crate) struct Section {
+    pub(crate) scenario: Scenario,
+    /// One line: what was done.
+    pub(crate) description: String,
+    pub(crate) readings: Readings,
+}
+
+/// By transport, of the kind that the scenario measures.
+#[derive(Clone, Debug)]
+pub(crate) enum Readings {
+    Throughput(Vec<Comparison<Throughput>>),
+    Latency(Vec<Comparison<Latency>>),
+    Memory(Vec<Comparison<Memory>>),
 }
 
 impl Report {
-    /// One line: the work.
-    pub(crate) fn work(&self) -> String {
+    /// One line: how the figures came about.
+    pub(crate) fn method(&self) -> String {
+        let rounds = match self.rounds {
+            1 => "one run each".to_owned(),
+            several => {
+                format!("medians of {several} runs (smallest–largest), the proxies taking turns")
+            }
+        };
         format!(
-            "{} clients, answers of {} bytes, medians of {} runs of {} s (smallest–largest)",
-            self.clients, self.body_bytes, self.rounds, self.seconds
+            "one worker each, {rounds}, {} s of load at a time",
+            self.seconds
         )
     }
 
@@ -37,24 +68,64 @@ impl Report {
     pub(crate) fn fields_in_words(&self) -> &'static str {
         match self.fields {
             Fields::None => {
-                "The rivals set no forwarding field, as is cheapest; lasthop sets those that it always sets"
+                "The rivals set no forwarding field that they can leave out, as is cheapest; lasthop sets those that it \
+                 always sets"
             }
             Fields::Same => "The rivals set the same forwarding fields as lasthop",
         }
     }
 
-    /// The command that repeats it.
+    /// The command that repeats it, on a host with the same proxies.
     pub(crate) fn command(&self) -> String {
-        let same = if self.fields == Fields::Same {
-            " --same-fields"
-        } else {
-            ""
-        };
-        format!(
-            "cargo run --release -p lasthop-bench -- keepalive --seconds {} --rounds {} --clients {} --bytes {}{same}",
-            self.seconds, self.rounds, self.clients, self.body_bytes
-        )
+        let mut command = format!(
+            "cargo run --release -p lasthop-bench -- compare --seconds {} --rounds {} --rate {} --held {}",
+            self.seconds, self.rounds, self.rate_percent, self.held
+        );
+        for name in &self.only {
+            command.push_str(" --only ");
+            command.push_str(name);
+        }
+        if self.fields == Fields::Same {
+            command.push_str(" --same-fields");
+        }
+        command
     }
+
+    /// Each run that failed, in words.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = String> {
+        self.sections.iter().flat_map(Section::failures)
+    }
+}
+
+impl Section {
+    /// Each run of this scenario that failed, in words.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        match &self.readings {
+            Readings::Throughput(readings) => failures_in(readings),
+            Readings::Latency(readings) => failures_in(readings),
+            Readings::Memory(readings) => failures_in(readings),
+        }
+    }
+}
+
+fn failures_in<S: Sample>(comparisons: &[Comparison<S>]) -> Vec<String> {
+    let mut failures = Vec::new();
+    for comparison in comparisons {
+        for runs in &comparison.runs {
+            for (round, outcome) in runs.rounds.iter().enumerate() {
+                if let Err(reason) = outcome {
+                    failures.push(format!(
+                        "{}, {} over {}, round {}: {reason}",
+                        comparison.scenario.name,
+                        runs.proxy.name(),
+                        comparison.transport,
+                        round + 1
+                    ));
+                }
+            }
+        }
+    }
+    failures
 }
 
 /// The host, as far as it matters for a figure.

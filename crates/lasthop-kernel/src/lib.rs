@@ -21,6 +21,7 @@ pub mod probe;
 pub mod process;
 pub mod socket;
 pub mod sysctl;
+pub mod timer;
 
 mod option;
 

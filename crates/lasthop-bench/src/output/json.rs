@@ -1,69 +1,107 @@
 //! A report as JSON (RFC 8259), every run of it, for programs that compare readings over time.
 //!
-//! Written by hand: a dozen keys do not pay for a serialiser, and nothing is read back.
+//! One object: the conditions; `proxies`, an array of `{name, version, binary}`; `missing`, an array of sentences; and
+//! `scenarios`, an array of `{name, description, transport, runs}` with one entry for each scenario and transport. A run
+//! is `{proxy, round, …}` with its figures, whose names end with their units, or with `error` in their place.
+//!
+//! | scenarios | figures |
+//! |---|---|
+//! | `keepalive-*`, `body-*`, `closing-*` | `user_microseconds` and `system_microseconds` per request, `requests_per_second`, `p50_milliseconds`, `p99_milliseconds` (closed loop) |
+//! | `latency` | `per_second` (asked for), `p50_milliseconds`, `p99_milliseconds`, `p999_milliseconds` (open loop; lower bounds where less than everything was answered), `answered_percent`, `late_percent`, `cpu_microseconds` per answer |
+//! | `memory-*` | `connections`, `pss_before_bytes`, `pss_held_bytes`, `per_connection_bytes` |
+//!
+//! Written by hand: so few keys do not pay for a serialiser, and nothing is read back.
 
 use std::fmt::Write as _;
 
-use crate::keepalive::Row;
-use crate::measure::Sample;
-use crate::report::Report;
+use crate::experiment::{Comparison, Sample};
+use crate::report::{Readings, Report, Section};
 use crate::rival::Fields;
 
-/// The whole report as one object, ending with a line feed. Times are in the units that their names end with.
+/// The whole report as one object, ending with a line feed.
 pub(crate) fn render(report: &Report) -> String {
     let proxies = report.proxies.iter().map(|proxy| {
-        format!(
-            "{{\"name\":{},\"version\":{},\"binary\":{}}}",
-            string(proxy.rival.name()),
-            string(&proxy.version),
-            string(&proxy.binary.display().to_string())
-        )
+        object([
+            ("name", string(proxy.rival.name())),
+            ("version", string(&proxy.version)),
+            ("binary", string(&proxy.binary.display().to_string())),
+        ])
     });
     let members = [
-        ("experiment", string("keepalive")),
+        ("experiment", string("compare")),
         ("kernel", string(&report.machine.kernel)),
         ("processor", string(&report.machine.processor)),
         ("cores", report.machine.cores.to_string()),
         ("load_average", number(report.machine.load_average)),
         ("pinning", string(&report.cores)),
-        ("load", string(&report.load.to_string())),
-        ("clients", report.clients.to_string()),
+        ("load", string(&report.load)),
         ("seconds", report.seconds.to_string()),
         ("rounds", report.rounds.to_string()),
-        ("body_bytes", report.body_bytes.to_string()),
+        ("rate_percent", report.rate_percent.to_string()),
         ("same_fields", (report.fields == Fields::Same).to_string()),
         ("proxies", array(proxies)),
         (
             "missing",
             array(report.missing.iter().map(|missing| string(missing))),
         ),
-        ("rows", array(report.rows.iter().map(row))),
+        (
+            "scenarios",
+            array(report.sections.iter().flat_map(scenarios)),
+        ),
     ];
     let mut text = object(members);
     text.push('\n');
     text
 }
 
-fn row(row: &Row) -> String {
-    object([
-        ("transport", string(row.transport)),
-        ("proxy", string(row.proxy.name())),
-        ("runs", array(row.samples.iter().map(sample))),
-    ])
+fn scenarios(section: &Section) -> Vec<String> {
+    match &section.readings {
+        Readings::Throughput(readings) => comparisons(section, readings),
+        Readings::Latency(readings) => comparisons(section, readings),
+        Readings::Memory(readings) => comparisons(section, readings),
+    }
 }
 
-fn sample(sample: &Sample) -> String {
-    object([
-        ("user_microseconds", number(sample.user_microseconds)),
-        ("system_microseconds", number(sample.system_microseconds)),
-        ("requests_per_second", number(sample.requests_per_second)),
-        ("p50_milliseconds", number(sample.p50_milliseconds)),
-        ("p99_milliseconds", number(sample.p99_milliseconds)),
-    ])
+fn comparisons<S: Sample>(section: &Section, readings: &[Comparison<S>]) -> Vec<String> {
+    readings
+        .iter()
+        .map(|comparison| {
+            object([
+                ("name", string(section.scenario.name)),
+                ("description", string(&section.description)),
+                ("transport", string(comparison.transport)),
+                ("runs", array(runs(comparison))),
+            ])
+        })
+        .collect()
 }
 
-fn object<const N: usize>(members: [(&str, String); N]) -> String {
-    let members = members.map(|(name, value)| format!("{}:{value}", string(name)));
+fn runs<S: Sample>(comparison: &Comparison<S>) -> impl Iterator<Item = String> {
+    comparison.runs.iter().flat_map(|runs| {
+        runs.rounds.iter().enumerate().map(|(index, outcome)| {
+            let mut members = vec![
+                ("proxy", string(runs.proxy.name())),
+                ("round", (index + 1).to_string()),
+            ];
+            match outcome {
+                Ok(sample) => members.extend(
+                    sample
+                        .figures()
+                        .into_iter()
+                        .map(|(name, figure)| (name, number(figure))),
+                ),
+                Err(reason) => members.push(("error", string(reason))),
+            }
+            object(members)
+        })
+    })
+}
+
+fn object<'a>(members: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let members: Vec<String> = members
+        .into_iter()
+        .map(|(name, value)| format!("{}:{value}", string(name)))
+        .collect();
     format!("{{{}}}", members.join(","))
 }
 
@@ -117,7 +155,13 @@ mod tests {
     #[test]
     fn every_run_is_there_and_the_braces_match() {
         let text = render(&sample::report());
-        assert_eq!(text.matches("\"user_microseconds\":").count(), 2);
+        assert_eq!(text.matches("\"user_microseconds\":").count(), 4);
+        assert_eq!(text.matches("\"p999_milliseconds\":").count(), 2);
+        assert_eq!(text.matches("\"per_connection_bytes\":").count(), 1);
+        assert!(
+            text.contains("\"error\":\"status 502\\u000a    said nginx\""),
+            "{text}"
+        );
         assert!(text.contains("\"version\":\"nginx \\\"1.0\\\"\""), "{text}");
         for (open, close) in [('{', '}'), ('[', ']')] {
             assert_eq!(text.matches(open).count(), text.matches(close).count());

@@ -2,19 +2,15 @@
 
 use std::fmt::Write as _;
 
-use super::table;
+use super::table::{self, Table};
 use crate::report::Report;
 
 /// The whole report, ending with a line feed.
 pub(crate) fn render(report: &Report) -> String {
     let mut text = String::new();
-    // Writing to a String cannot fail.
-    let _ = writeln!(
-        text,
-        "CPU of the proxy per keep-alive request, one worker each: {}.",
-        report.work()
-    );
-    let _ = writeln!(text, "Load by {}; {}.", report.load, report.cores);
+    // Writing to a String cannot fail, here and below.
+    let _ = writeln!(text, "{}.", report.method());
+    let _ = writeln!(text, "Closed loop by {}; {}.", report.load, report.cores);
     let _ = writeln!(text, "{}.", report.fields_in_words());
     for proxy in &report.proxies {
         let _ = writeln!(
@@ -26,13 +22,35 @@ pub(crate) fn render(report: &Report) -> String {
         );
     }
     for missing in &report.missing {
-        let _ = writeln!(text, "  left out: {missing}");
+        let _ = writeln!(text, "  LEFT OUT: {missing}");
     }
-    text.push('\n');
-    for row in table::aligned(&table::cells(&report.rows)) {
-        let _ = writeln!(text, "{}", row.join("  ").trim_end());
+    for section in &report.sections {
+        let _ = writeln!(text, "\n{}: {}", section.scenario.name, section.description);
+        let _ = writeln!(text, "{}", table::legend(section));
+        write_table(&mut text, &table::of_section(section));
+    }
+    if let Some(summary) = table::summary(report) {
+        text.push_str("\nlasthop as a multiple of the better of nginx and haproxy\n");
+        write_table(&mut text, &summary);
+    }
+    let failures: Vec<String> = report.failures().collect();
+    if !failures.is_empty() {
+        let _ = writeln!(
+            text,
+            "\n{} RUNS FAILED and are in no figure:",
+            failures.len()
+        );
+        for failure in failures {
+            let _ = writeln!(text, "  {failure}");
+        }
     }
     text
+}
+
+fn write_table(text: &mut String, table: &Table) {
+    for row in table::aligned(table) {
+        let _ = writeln!(text, "{}", row.join("  ").trim_end());
+    }
 }
 
 #[cfg(test)]
@@ -41,18 +59,22 @@ mod tests {
     use crate::output::sample;
 
     #[test]
-    fn a_missing_rival_is_said() {
+    fn a_missing_rival_and_a_failed_run_are_said_loudly() {
         let text = render(&sample::report());
-        assert!(text.contains("left out: haproxy: not in PATH"), "{text}");
+        assert!(text.contains("LEFT OUT: haproxy: not in PATH"), "{text}");
+        assert!(
+            text.contains("1 RUNS FAILED") && text.contains("nginx over TCP, round 1: status 502"),
+            "{text}"
+        );
     }
 
     #[test]
-    fn every_proxy_has_a_row_and_a_version() {
+    fn every_proxy_has_a_version_and_a_row_in_each_table() {
         let text = render(&sample::report());
         assert!(text.contains("nginx: nginx \"1.0\" (/bin/nginx)"), "{text}");
         assert_eq!(
             text.lines().filter(|line| line.starts_with("TCP ")).count(),
-            2,
+            8,
             "{text}"
         );
     }

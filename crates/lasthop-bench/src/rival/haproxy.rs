@@ -1,34 +1,27 @@
 //! HAProxy, with `haproxy.cfg` beside this file.
 
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use super::process::Server;
-use super::{Fields, Running, free_address, write_configuration};
+use super::{Setup, write_configuration};
 use crate::error::BenchError;
-use crate::upstream::Upstream;
 
 pub(super) const TEMPLATE: &str = include_str!("haproxy.cfg");
 
-/// Starts it in front of `upstream`, in the foreground (`-db`), as one process.
-pub(super) fn start(
+/// What starts it on `address`, in the foreground (`-db`), as one process.
+pub(super) fn command(
     binary: &Path,
-    upstream: &Upstream,
-    fields: Fields,
-    directory: &Path,
-) -> Result<Running, BenchError> {
-    Server::start_on_a_free_port("haproxy", directory, || {
-        let address = free_address()?;
-        let words = [
-            ("@LISTEN@", &*address.to_string()),
-            ("@UPSTREAM@", &*upstream.at_form()),
-            ("@DIRECTORY@", &*directory.display().to_string()),
-        ];
-        let configuration = write_configuration(TEMPLATE, words, fields, directory, "haproxy.cfg")?;
-        let mut command = Command::new(binary);
-        command.arg("-db").arg("-f").arg(&configuration);
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        Ok((address, command))
-    })
-    .map(Running::Rival)
+    address: SocketAddr,
+    setup: &Setup<'_>,
+) -> Result<Command, BenchError> {
+    let words = [
+        ("@LISTEN@", address.to_string()),
+        ("@UPSTREAM@", setup.upstream.at_form()),
+        ("@CONNECTIONS@", setup.room.clients().to_string()),
+    ];
+    let configuration = write_configuration(TEMPLATE, &words, setup, "haproxy.cfg")?;
+    let mut command = Command::new(binary);
+    command.arg("-db").arg("-f").arg(configuration);
+    Ok(command)
 }

@@ -1,16 +1,27 @@
-//! lasthop itself, with its flags and its defaults; only the number of workers is set.
+//! lasthop itself, with `lasthop.toml` beside this file.
 
-use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 
-use ::lasthop::demo::proxy::Proxy;
-
-use super::Running;
+use super::{Setup, write_configuration};
 use crate::error::BenchError;
-use crate::upstream::Upstream;
 
-/// Starts it in front of `upstream`.
-pub(super) fn start(binary: &Path, upstream: &Upstream) -> Result<Running, BenchError> {
-    let target = OsString::from(upstream.colon_form());
-    Ok(Running::Lasthop(Proxy::start(binary, &target)?))
+pub(super) const TEMPLATE: &str = include_str!("lasthop.toml");
+
+/// What starts it on `address`.
+pub(super) fn command(
+    binary: &Path,
+    address: SocketAddr,
+    setup: &Setup<'_>,
+) -> Result<Command, BenchError> {
+    let words = [
+        ("@LISTEN@", address.to_string()),
+        ("@UPSTREAM@", setup.upstream.colon_form()),
+        ("@CONNECTIONS@", setup.room.clients().to_string()),
+    ];
+    let configuration = write_configuration(TEMPLATE, &words, setup, "lasthop.toml")?;
+    let mut command = Command::new(binary);
+    command.arg("run").arg(configuration);
+    Ok(command)
 }

@@ -1,19 +1,25 @@
 //! The proxies that are compared: how each is found, named, started and ended.
 //!
-//! All listen on one TCP address of 127.0.0.1 and forward to one upstream with one worker. The configuration of a rival
-//! is a file beside its module, readable as it is; what is right for lasthop is its default. A proxy is measured as its
-//! process and the children of that process, which covers nginx' master and worker with the same rule as the others.
+//! All listen on one TCP address of 127.0.0.1 and forward to one upstream with one worker. The configuration of each is
+//! a file beside its module, readable as it is. A proxy is measured as its process and the descendants of that process,
+//! which covers nginx' master and worker with the same rule as the others.
 
+mod caddy;
+mod envoy;
 mod haproxy;
 mod lasthop;
 mod nginx;
-mod process;
+mod room;
+mod server;
 
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+pub(crate) use room::Room;
+pub(crate) use server::Server;
 
 use crate::error::BenchError;
 use crate::upstream::Upstream;
@@ -24,11 +30,19 @@ pub(crate) enum Rival {
     Lasthop,
     Nginx,
     Haproxy,
+    Envoy,
+    Caddy,
 }
 
 impl Rival {
     /// Ours first, then by how common they are: the order of rounds and of rows.
-    pub(crate) const ALL: [Self; 3] = [Self::Lasthop, Self::Nginx, Self::Haproxy];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Lasthop,
+        Self::Nginx,
+        Self::Haproxy,
+        Self::Envoy,
+        Self::Caddy,
+    ];
 
     /// The name of its binary, and in tables.
     pub(crate) fn name(self) -> &'static str {
@@ -36,6 +50,17 @@ impl Rival {
             Self::Lasthop => "lasthop",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
+            Self::Envoy => "envoy",
+            Self::Caddy => "caddy",
+        }
+    }
+
+    /// What makes its binary say its version.
+    fn version_argument(self) -> &'static str {
+        match self {
+            Self::Lasthop | Self::Envoy => "--version",
+            Self::Nginx | Self::Haproxy => "-v",
+            Self::Caddy => "version",
         }
     }
 }
@@ -58,28 +83,14 @@ pub(crate) enum Fields {
     Same,
 }
 
-/// A running proxy; dropping it ends its processes.
-#[derive(Debug)]
-pub(crate) enum Running {
-    Lasthop(::lasthop::demo::proxy::Proxy),
-    Rival(process::Server),
-}
-
-impl Running {
-    pub(crate) fn address(&self) -> SocketAddr {
-        match self {
-            Self::Lasthop(proxy) => proxy.address(),
-            Self::Rival(server) => server.address(),
-        }
-    }
-
-    /// The process that was started; it may have children.
-    pub(crate) fn pid(&self) -> u32 {
-        match self {
-            Self::Lasthop(proxy) => proxy.pid(),
-            Self::Rival(server) => server.pid(),
-        }
-    }
+/// What a proxy is set up for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup<'a> {
+    pub(crate) upstream: &'a Upstream,
+    pub(crate) fields: Fields,
+    pub(crate) room: Room,
+    /// Where its files go.
+    pub(crate) directory: &'a Path,
 }
 
 impl Found {
@@ -91,12 +102,13 @@ impl Found {
             Some(path) => return Err(format!("{name}: no file {}", path.display())),
             None => in_path(name).ok_or_else(|| format!("{name}: not in PATH nor in /usr/sbin"))?,
         };
-        let argument = match rival {
-            Rival::Lasthop => "--version",
-            Rival::Nginx | Rival::Haproxy => "-v",
-        };
-        let version = first_line_of(&binary, argument)
+        let version = first_line_of(&binary, rival.version_argument())
             .map_err(|error| format!("{name}: cannot run {}: {error}", binary.display()))?;
+        // Envoy begins with the path that it was started with, which is this host's affair.
+        let version = match version.strip_prefix(&*binary.to_string_lossy()) {
+            Some(rest) => format!("{name} {}", rest.trim_start()),
+            None => version,
+        };
         Ok(Self {
             rival,
             binary,
@@ -104,18 +116,19 @@ impl Found {
         })
     }
 
-    /// Starts it in front of `upstream`, its files in `directory`, and waits until it accepts connections.
-    pub(crate) fn start(
-        &self,
-        upstream: &Upstream,
-        fields: Fields,
-        directory: &Path,
-    ) -> Result<Running, BenchError> {
-        match self.rival {
-            Rival::Lasthop => lasthop::start(&self.binary, upstream),
-            Rival::Nginx => nginx::start(&self.binary, upstream, fields, directory),
-            Rival::Haproxy => haproxy::start(&self.binary, upstream, fields, directory),
-        }
+    /// Starts it on a free port of 127.0.0.1 and waits until it accepts connections.
+    pub(crate) fn start(&self, setup: &Setup<'_>) -> Result<Server, BenchError> {
+        let command = match self.rival {
+            Rival::Lasthop => lasthop::command,
+            Rival::Nginx => nginx::command,
+            Rival::Haproxy => haproxy::command,
+            Rival::Envoy => envoy::command,
+            Rival::Caddy => caddy::command,
+        };
+        Server::start_on_a_free_port(self.rival.name(), setup.directory, || {
+            let address = free_address()?;
+            Ok((address, command(&self.binary, address, setup)?))
+        })
     }
 }
 
@@ -128,74 +141,42 @@ pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// The first line that `binary argument` prints: nginx does so on its standard error, the others on the output.
+/// The first line with something in it that `binary argument` prints: nginx does so on its standard error, the others on
+/// the output, Envoy after an empty line.
 pub(crate) fn first_line_of(binary: &Path, argument: &str) -> io::Result<String> {
     let said = Command::new(binary).arg(argument).output()?;
     let text = [said.stdout, said.stderr].concat();
     let text = String::from_utf8_lossy(&text);
-    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty());
+    Ok(line.unwrap_or("unknown version").to_owned())
 }
 
-/// A port of 127.0.0.1 that was free a moment ago. These rivals cannot say which port they got for port 0; should
-/// somebody else take it in between, they fail to start and are started again with another.
+/// A port of 127.0.0.1 that was free a moment ago. The rivals cannot say which port they got for port 0; should somebody
+/// else take it in between, they fail to start and are started again with another.
 fn free_address() -> Result<SocketAddr, BenchError> {
     TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .map_err(BenchError::host("find a free port on 127.0.0.1"))
 }
 
-/// Fills in a template and writes it to `directory/name`.
+/// Fills in a template and writes it to `name` in the directory of `setup`.
 fn write_configuration(
     template: &str,
-    words: [(&str, &str); 3],
-    fields: Fields,
-    directory: &Path,
+    words: &[(&str, String)],
+    setup: &Setup<'_>,
     name: &str,
 ) -> Result<PathBuf, BenchError> {
     let mut text = template.to_owned();
-    if fields == Fields::Same {
+    if setup.fields == Fields::Same {
         text = text.replace("#same: ", "");
     }
     for (word, value) in words {
         text = text.replace(word, value);
     }
-    let path = directory.join(name);
+    let path = setup.directory.join(name);
     fs::write(&path, text).map_err(BenchError::host(format!("write {}", path.display())))?;
     Ok(path)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use ::lasthop::demo::scratch::Scratch;
-
-    const WORDS: [(&str, &str); 3] = [
-        ("@LISTEN@", "127.0.0.1:1"),
-        ("@UPSTREAM@", "127.0.0.1:2"),
-        ("@DIRECTORY@", "/d"),
-    ];
-
-    #[test]
-    fn no_word_of_a_template_is_left_open() {
-        let scratch = Scratch::new().unwrap();
-        for template in [nginx::TEMPLATE, haproxy::TEMPLATE] {
-            for fields in [Fields::None, Fields::Same] {
-                let path =
-                    write_configuration(template, WORDS, fields, scratch.path(), "x").unwrap();
-                let text = fs::read_to_string(path).unwrap();
-                assert!(!text.contains('@'), "{text}");
-                let sets_fields = text
-                    .lines()
-                    .any(|line| line.contains("X-Real-IP") && !line.trim_start().starts_with('#'));
-                assert_eq!(sets_fields, fields == Fields::Same);
-            }
-        }
-    }
-
-    #[test]
-    fn a_proxy_that_is_not_there_is_named_with_its_path() {
-        let missing =
-            Found::look_for(Rival::Lasthop, Some(Path::new("/nonexistent/lasthop"))).unwrap_err();
-        assert_eq!(missing, "lasthop: no file /nonexistent/lasthop");
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 //! nor privileges nor the network. Each scene gets a fresh app and a fresh proxy in each round, so that no port of an
 //! earlier run is counted; the scenes alternate, so that a disturbance of the host does not meet only one of them.
 //! It shows ratios, not records: app, load and proxy share the cores. For comparisons with other proxies there is
-//! `lasthop-bench`, which uses [`app`], [`load`] and [`proxy`] as well.
+//! `lasthop-bench`, which uses [`app`] and [`load`] as well.
 
 pub mod app;
 pub mod histogram;

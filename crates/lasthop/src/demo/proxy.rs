@@ -1,4 +1,4 @@
-//! A lasthop of its own process for the demo and the benchmark: started with flags, awaited, ended on drop.
+//! A lasthop of its own process for the demo: started with flags, awaited, ended on drop.
 //!
 //! It is a child process and not a thread, so that `/proc/PID/stat` counts the proxy's CPU time and nothing else's. The
 //! standard output is read for the line that says where it serves, and on, so that a full pipe never stalls the child;

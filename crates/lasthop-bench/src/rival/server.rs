@@ -1,9 +1,9 @@
-//! A rival's process as a guard: started on a free port, awaited until it accepts, ended on drop.
+//! A proxy's process as a guard: started on a free port, awaited until it accepts, ended on drop.
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,8 @@ pub(super) type Start = (SocketAddr, Command);
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
+    /// Where its standard error goes.
+    complaints: PathBuf,
 }
 
 impl Server {
@@ -42,51 +44,65 @@ impl Server {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            match Self::start(name, prepare()?, &complaints) {
+            match Self::start(name, prepare()?, complaints.clone()) {
                 Err(BenchError::Rival { .. }) if attempts < START_ATTEMPTS_MAX => {}
                 done => return done,
             }
         }
     }
 
-    fn start(name: &'static str, start: Start, complaints: &PathBuf) -> Result<Self, BenchError> {
+    fn start(name: &'static str, start: Start, complaints: PathBuf) -> Result<Self, BenchError> {
         let (address, mut command) = start;
-        let stderr = File::create(complaints)
+        let stderr = File::create(&complaints)
             .map_err(BenchError::host(format!("write {}", complaints.display())))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr);
         // The guard ends it; this is for a harness that is killed and drops no guard.
-        let child = process::die_with_parent(command.stderr(stderr))
+        let child = process::die_with_parent(&mut command)
             .spawn()
             .map_err(BenchError::host(format!("start {name}")))?;
-        let mut server = Self { child, address };
-        let failed = |what| BenchError::Rival {
-            name,
-            what,
-            complaints: last_lines(complaints),
+        let mut server = Self {
+            child,
+            address,
+            complaints,
         };
         let deadline = Instant::now() + DEADLINE;
-        // It announces nothing, so the only way to know is to try.
+        let failed = |server: &Self, what| BenchError::Rival {
+            name,
+            what,
+            complaints: server.complaints(),
+        };
+        // They announce nothing that all have in common, so the only way to know is to try.
         while TcpStream::connect(address).is_err() {
             if server.has_ended() {
-                return Err(failed("ended before it served"));
+                return Err(failed(&server, "ended before it served"));
             }
             if Instant::now() > deadline {
-                return Err(failed("does not accept connections"));
+                return Err(failed(&server, "does not accept connections"));
             }
             thread::sleep(LOOK_INTERVAL);
         }
         // The address may have been taken by somebody else, who answered in its place.
         if server.has_ended() {
-            return Err(failed("ended before it served"));
+            return Err(failed(&server, "ended before it served"));
         }
         Ok(server)
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    /// The process that was started; it may have children.
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The end of what it said on its standard error, each line on a line of its own, indented; empty if nothing.
+    pub(crate) fn complaints(&self) -> String {
+        last_lines(&self.complaints)
     }
 
     fn has_ended(&mut self) -> bool {

@@ -1,0 +1,113 @@
+//! What a proxy has used: CPU time and memory of its process and all descendants together, from /proc.
+
+use std::fs;
+use std::io;
+
+use lasthop_kernel::process::{self, CpuTime, ProcessError};
+
+use crate::error::BenchError;
+
+/// CPU time so far of `pid` and its descendants, all threads included.
+pub(crate) fn cpu_time(pid: u32) -> Result<CpuTime, BenchError> {
+    let mut sum = CpuTime::default();
+    for one in family_of(pid)? {
+        let time = process::cpu_time(one)?;
+        sum.user += time.user;
+        sum.system += time.system;
+    }
+    Ok(sum)
+}
+
+/// Memory in bytes of `pid` and its descendants, what they share counted once (`Pss`).
+pub(crate) fn memory_bytes(pid: u32) -> Result<u64, BenchError> {
+    let mut sum = 0;
+    for one in family_of(pid)? {
+        sum += process::proportional_memory_bytes(one)?;
+    }
+    Ok(sum)
+}
+
+/// `pid`, its children, their children and so on.
+fn family_of(pid: u32) -> Result<Vec<u32>, BenchError> {
+    let parents = parents().map_err(BenchError::host("list the processes of this host"))?;
+    if !parents.iter().any(|(child, _)| *child == pid) {
+        let source = io::ErrorKind::NotFound.into();
+        return Err(ProcessError::Read {
+            pid,
+            file: "stat",
+            source,
+        }
+        .into());
+    }
+    let mut family = vec![pid];
+    let mut looked_at = 0;
+    // Ends because nobody is its own ancestor, so each process comes at most once.
+    while let Some(parent) = family.get(looked_at).copied() {
+        looked_at += 1;
+        let children = parents.iter().filter(|(_, one)| *one == parent);
+        family.extend(children.map(|(child, _)| child));
+    }
+    Ok(family)
+}
+
+/// Each process of this host with its parent: all of `/proc` is looked at, since not every kernel lists children.
+fn parents() -> io::Result<Vec<(u32, u32)>> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue; // not a process
+        };
+        // A process that ended since the listing has no file any more, and is no child of ours: ours live.
+        let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else {
+            continue;
+        };
+        if let Some(parent) = parent_in(&String::from_utf8_lossy(&stat)) {
+            parents.push((pid, parent));
+        }
+    }
+    Ok(parents)
+}
+
+/// The parent's id in a line of `/proc/PID/stat` (proc_pid_stat(5)): the second word after the name in parentheses,
+/// which may itself hold parentheses and blanks.
+fn parent_in(stat: &str) -> Option<u32> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn the_parent_is_found_behind_a_name_with_parentheses() {
+        assert_eq!(parent_in("42 (a) b (c) S 7 42 42 0"), Some(7));
+        assert_eq!(parent_in("nonsense"), None);
+    }
+
+    #[test]
+    fn children_and_their_children_are_counted() {
+        // A shell, and the shell that it starts; both wait for the end of their input.
+        let mut shell = Command::new("/bin/sh")
+            .args(["-c", "sh -c 'echo $$; read line; true'; true"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut grandchild = String::new();
+        BufReader::new(shell.stdout.take().unwrap())
+            .read_line(&mut grandchild)
+            .unwrap();
+        let grandchild: u32 = grandchild.trim().parse().unwrap();
+        let family = family_of(std::process::id()).unwrap();
+        assert!(family.contains(&shell.id()) && family.contains(&grandchild));
+        let together = memory_bytes(shell.id()).unwrap();
+        assert!(together > process::proportional_memory_bytes(grandchild).unwrap());
+        drop(shell.stdin.take());
+        shell.wait().unwrap();
+        assert!(cpu_time(shell.id()).is_err());
+    }
+}

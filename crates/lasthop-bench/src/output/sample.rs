@@ -1,0 +1,122 @@
+//! A small report for the tests of the outputs: one transport, two proxies, one scenario of each kind.
+
+use std::path::PathBuf;
+
+use crate::experiment::latency::Latency;
+use crate::experiment::memory::Memory;
+use crate::experiment::throughput::Throughput;
+use crate::experiment::{Comparison, Runs};
+use crate::report::{Machine, Readings, Report, Section};
+use crate::rival::{Fields, Found, Rival};
+use crate::scenario::{ALL, Scenario};
+
+pub(crate) fn report() -> Report {
+    let sections = [
+        ("keepalive-1", Readings::Throughput as fn(_) -> _),
+        ("body-4MiB", Readings::Throughput),
+    ]
+    .map(|(name, readings)| {
+        section(name, |scenario| {
+            readings(vec![comparison(scenario, throughput)])
+        })
+    });
+    Report {
+        machine: Machine {
+            kernel: "6.18".into(),
+            processor: "A | B".into(),
+            cores: 2,
+            load_average: 0.25,
+        },
+        cores: "one core for all".into(),
+        load: "wrk".into(),
+        seconds: 4,
+        rounds: 1,
+        rate_percent: 60,
+        held: 10,
+        fields: Fields::None,
+        only: vec!["keepalive".into()],
+        proxies: vec![found(Rival::Lasthop), found(Rival::Nginx)],
+        missing: vec!["haproxy: not in PATH nor in /usr/sbin".into()],
+        sections: sections
+            .into_iter()
+            .chain([
+                section("latency", |scenario| {
+                    Readings::Latency(vec![comparison(scenario, latency)])
+                }),
+                section("memory-idle", |scenario| {
+                    Readings::Memory(vec![comparison(scenario, memory)])
+                }),
+            ])
+            .collect(),
+        chart: Some("chart.svg".into()),
+    }
+}
+
+fn found(rival: Rival) -> Found {
+    Found {
+        rival,
+        binary: PathBuf::from("/bin").join(rival.name()),
+        version: format!("{} \"1.0\"", rival.name()),
+    }
+}
+
+fn section(name: &str, readings: impl FnOnce(Scenario) -> Readings) -> Section {
+    let scenario = ALL.into_iter().find(|one| one.name == name).unwrap();
+    Section {
+        scenario,
+        description: format!("what {name} is"),
+        readings: readings(scenario),
+    }
+}
+
+fn comparison<S>(scenario: Scenario, run: impl Fn(Rival) -> Result<S, String>) -> Comparison<S> {
+    let runs = [Rival::Lasthop, Rival::Nginx].map(|proxy| Runs {
+        proxy,
+        rounds: vec![run(proxy)],
+    });
+    Comparison {
+        scenario,
+        transport: "TCP",
+        runs: runs.into(),
+    }
+}
+
+/// 20 µs for us, 25 for nginx.
+#[expect(clippy::unnecessary_wraps, reason = "a run may fail, this one did not")]
+fn throughput(proxy: Rival) -> Result<Throughput, String> {
+    let user_microseconds = if proxy == Rival::Lasthop { 5.0 } else { 10.0 };
+    Ok(Throughput {
+        user_microseconds,
+        system_microseconds: 15.0,
+        requests_per_second: 50_000.0,
+        p50_milliseconds: 1.0,
+        p99_milliseconds: 2.0,
+    })
+}
+
+/// nginx does not keep up.
+#[expect(clippy::unnecessary_wraps, reason = "a run may fail, this one did not")]
+fn latency(proxy: Rival) -> Result<Latency, String> {
+    let answered_percent = if proxy == Rival::Lasthop { 100.0 } else { 50.0 };
+    Ok(Latency {
+        per_second: 1000.0,
+        p50_milliseconds: 1.0,
+        p99_milliseconds: 2.0,
+        p999_milliseconds: 3.0,
+        answered_percent,
+        late_percent: 0.0,
+        cpu_microseconds: 20.0,
+    })
+}
+
+/// nginx fails.
+fn memory(proxy: Rival) -> Result<Memory, String> {
+    if proxy == Rival::Nginx {
+        return Err("status 502\n    said nginx".to_owned());
+    }
+    Ok(Memory {
+        bytes_before: 1_000_000,
+        bytes_held: 1_010_000,
+        connections: 10,
+    })
+}
