@@ -52,10 +52,12 @@ pub(crate) fn compare(wanted: &cli::Compare) -> Result<(), BenchError> {
     announce(&bench, &scenarios, &machine);
     let mut sections = Vec::new();
     for scenario in scenarios {
+        let (readings, notes) = measure(&bench, scenario)?;
         sections.push(Section {
             scenario,
             description: scenario.description(&bench),
-            readings: measure(&bench, scenario)?,
+            readings,
+            notes,
         });
     }
     let report = Report {
@@ -80,25 +82,27 @@ pub(crate) fn compare(wanted: &cli::Compare) -> Result<(), BenchError> {
     }
 }
 
-/// One scenario with an app of its own.
-fn measure(bench: &Bench, scenario: Scenario) -> Result<Readings, BenchError> {
+/// One scenario with an app of its own; with the figures what is to be known about them.
+fn measure(bench: &Bench, scenario: Scenario) -> Result<(Readings, Vec<String>), BenchError> {
     let scratch =
         Scratch::new().map_err(BenchError::host("make a directory for the app's socket"))?;
     let app = |body_bytes: usize| AppProcess::start(body_bytes, scratch.path(), &bench.interrupt);
-    Ok(match scenario.work {
+    let readings = match scenario.work {
         Work::Throughput(traffic) => {
             let app = app(traffic.body_bytes)?;
             Readings::Throughput(throughput::compare(bench, scenario, traffic, &app)?)
         }
         Work::Latency => {
             let app = app(latency::BODY_BYTES)?;
-            Readings::Latency(latency::compare(bench, scenario, &app)?)
+            let (readings, notes) = latency::compare(bench, scenario, &app)?;
+            return Ok((Readings::Latency(readings), notes));
         }
         Work::Memory(kind) => {
             let app = AppProcess::start_holding(scratch.path(), &bench.interrupt)?;
             Readings::Memory(memory::compare(bench, scenario, kind, &app)?)
         }
-    })
+    };
+    Ok((readings, Vec::new()))
 }
 
 /// Refuses what the descriptor limit has no room for, before anything runs.

@@ -39,6 +39,8 @@ pub(crate) struct Section {
     /// One line: what was done.
     pub(crate) description: String,
     pub(crate) readings: Readings,
+    /// What is to be known besides, a sentence each without its full stop.
+    pub(crate) notes: Vec<String>,
 }
 
 /// By transport, of the kind that the scenario measures.

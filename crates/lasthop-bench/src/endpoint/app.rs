@@ -78,6 +78,11 @@ impl AppProcess {
         })
     }
 
+    /// Where it listens for TCP.
+    pub(crate) fn tcp_address(&self) -> SocketAddr {
+        self.tcp
+    }
+
     /// Its two addresses, TCP first: the order of runs and of rows.
     pub(crate) fn upstreams(&self) -> [Upstream; 2] {
         [Upstream::Tcp(self.tcp), Upstream::Unix(self.unix.clone())]

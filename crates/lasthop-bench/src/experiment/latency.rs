@@ -3,7 +3,11 @@
 //! The rate is a fraction of what the yardstick reaches with as many clients in a closed loop, measured just before:
 //! nginx, or without it the slowest. Over each transport it is another. A proxy that cannot keep up shows it in requests
 //! without an answer, and its quantiles are then only lower bounds.
+//!
+//! App and generator share a core, which has an end too. So the same load first goes to the app without a proxy: what it
+//! sees then is the floor under all figures, and where that is high nothing is measured at all.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::throughput::{self, microseconds_each};
@@ -33,6 +37,8 @@ const WARM_UP: Duration = Duration::from_millis(300);
 const SECONDS_FACTOR: u64 = 2;
 /// More late requests than one in so many, and p99 would be the generator's.
 const LATE_SHARE: u64 = 100;
+/// The most that p99 may be without a proxy: several times what a busy host shows, a tenth of what a full core does.
+const FLOOR_P99_MAX: Duration = Duration::from_millis(10);
 
 const TRAFFIC: Traffic = Traffic {
     clients: CONNECTIONS,
@@ -82,25 +88,39 @@ pub(crate) fn duration(bench: &Bench) -> Duration {
     START + WARM_UP + Duration::from_secs(bench.seconds * SECONDS_FACTOR)
 }
 
-/// About how long it takes to find the rate, over one transport.
+/// About how long it takes to find the rate and the floor, over one transport.
 pub(crate) fn calibration(bench: &Bench) -> Duration {
     throughput::duration(bench) * calibrations(bench)
+        + Duration::from_secs(bench.seconds * SECONDS_FACTOR)
 }
 
 fn calibrations(bench: &Bench) -> u32 {
     bench.rounds.min(CALIBRATIONS_MAX)
 }
 
-/// Compares the proxies of `bench` over both transports.
+/// Compares the proxies of `bench` over both transports. Says besides, in words, what the load sees without a proxy.
 pub(crate) fn compare(
     bench: &Bench,
     scenario: Scenario,
     app: &AppProcess,
-) -> Result<Vec<Comparison<Latency>>, BenchError> {
-    let mut comparisons = Vec::new();
+) -> Result<(Vec<Comparison<Latency>>, Vec<String>), BenchError> {
+    let (mut comparisons, mut notes) = (Vec::new(), Vec::new());
     for upstream in app.upstreams() {
         let transport = upstream.transport();
         let per_second = rate(bench, &upstream)?;
+        match floor(bench, app, per_second) {
+            Ok(note) => notes.push(note),
+            Err(error) if error.spoils_one_run() => {
+                crate::say(&format!("    FAILED: {error}"));
+                comparisons.push(Comparison {
+                    scenario,
+                    transport,
+                    runs: bench.no_runs(&error),
+                });
+                continue;
+            }
+            Err(error) => return Err(error),
+        }
         let label = format!("{} over {transport}, {per_second}/s", scenario.name);
         let runs = bench.alternate(&label, |proxy| {
             punctual_run(bench, proxy, &upstream, per_second)
@@ -111,7 +131,50 @@ pub(crate) fn compare(
             runs,
         });
     }
-    Ok(comparisons)
+    Ok((comparisons, notes))
+}
+
+/// What the load sees of the app alone, in words. Over TCP, since the generator speaks nothing else.
+fn floor(bench: &Bench, app: &AppProcess, per_second: u64) -> Result<String, BenchError> {
+    let pace = pace(bench, app.tcp_address(), per_second);
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let seen = pace::run(&pace, &bench.interrupt)?;
+        if seen.unanswered == 0
+            && seen.late * LATE_SHARE <= pace.requests
+            && seen.p99 <= FLOOR_P99_MAX
+        {
+            let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+            return Ok(format!(
+                "Without a proxy, straight to the app over TCP, the load at {per_second} a second saw p50 {:.2} ms, \
+                 p99 {:.2} ms, p99.9 {:.2} ms",
+                milliseconds(seen.p50),
+                milliseconds(seen.p99),
+                milliseconds(seen.p999)
+            ));
+        }
+        if attempts == ATTEMPTS_MAX {
+            return Err(BenchError::Failed(format!(
+                "the load generator and the app could not keep the rate of {per_second} a second without a proxy \
+                 (p99 {} ms, {} of {} late, {} without an answer): this host is too busy or too slow for it",
+                seen.p99.as_millis(),
+                seen.late,
+                pace.requests,
+                seen.unanswered
+            )));
+        }
+    }
+}
+
+fn pace(bench: &Bench, address: SocketAddr, per_second: u64) -> Pace {
+    Pace {
+        address,
+        connections: CONNECTIONS,
+        per_second,
+        requests: per_second * bench.seconds * SECONDS_FACTOR,
+        body_bytes: BODY_BYTES as u64,
+    }
 }
 
 /// Requests a second for all: the asked fraction of what nginx reaches now, or the slowest where nginx is not there.
@@ -189,14 +252,8 @@ fn run(
             running.server.complaints()
         )));
     }
-    let requests = per_second * bench.seconds * SECONDS_FACTOR;
-    let pace = Pace {
-        address,
-        connections: CONNECTIONS,
-        per_second,
-        requests,
-        body_bytes: BODY_BYTES as u64,
-    };
+    let pace = pace(bench, address, per_second);
+    let requests = pace.requests;
     let before = accounting::cpu_time(pid)?;
     let outcome = pace::run(&pace, &bench.interrupt)?;
     let cpu = accounting::cpu_time(pid)?.since(before);

@@ -110,6 +110,18 @@ impl Bench {
         }
         Ok(all)
     }
+
+    /// In the place of runs that made no sense to begin.
+    pub(crate) fn no_runs<S>(&self, reason: &BenchError) -> Vec<Runs<S>> {
+        let failed = || (0..self.rounds).map(|_| Err(reason.to_string())).collect();
+        self.proxies
+            .iter()
+            .map(|proxy| Runs {
+                proxy: proxy.rival,
+                rounds: failed(),
+            })
+            .collect()
+    }
 }
 
 /// What one run measured, as figures with names.

@@ -1,7 +1,7 @@
 //! A report as JSON (RFC 8259), every run of it, for programs that compare readings over time.
 //!
 //! One object: the conditions; `proxies`, an array of `{name, version, binary}`; `missing`, an array of sentences; and
-//! `scenarios`, an array of `{name, description, transport, runs}` with one entry for each scenario and transport. A run
+//! `scenarios`, an array of `{name, description, transport, notes, runs}` with one entry for each scenario and transport. A run
 //! is `{proxy, round, …}` with its figures, whose names end with their units, or with `error` in their place.
 //!
 //! | scenarios | figures |
@@ -70,6 +70,10 @@ fn comparisons<S: Sample>(section: &Section, readings: &[Comparison<S>]) -> Vec<
                 ("name", string(section.scenario.name)),
                 ("description", string(&section.description)),
                 ("transport", string(comparison.transport)),
+                (
+                    "notes",
+                    array(section.notes.iter().map(|note| string(note))),
+                ),
                 ("runs", array(runs(comparison))),
             ])
         })

@@ -64,6 +64,9 @@ fn section(report: &Report) -> String {
         );
         write_table(&mut text, &table::of_section(section));
         let _ = writeln!(text, "\n{}", table::legend(section));
+        for note in &section.notes {
+            let _ = writeln!(text, "{note}.");
+        }
         let failures = section.failures();
         if !failures.is_empty() {
             text.push_str("\nRuns that failed and are in no figure:\n\n");

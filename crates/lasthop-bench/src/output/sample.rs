@@ -66,6 +66,7 @@ fn section(name: &str, readings: impl FnOnce(Scenario) -> Readings) -> Section {
         scenario,
         description: format!("what {name} is"),
         readings: readings(scenario),
+        notes: vec!["a note".into()],
     }
 }
 

@@ -28,6 +28,9 @@ pub(crate) fn render(report: &Report) -> String {
         let _ = writeln!(text, "\n{}: {}", section.scenario.name, section.description);
         let _ = writeln!(text, "{}", table::legend(section));
         write_table(&mut text, &table::of_section(section));
+        for note in &section.notes {
+            let _ = writeln!(text, "{note}.");
+        }
     }
     if let Some(summary) = table::summary(report) {
         text.push_str("\nlasthop as a multiple of the better of nginx and haproxy\n");
