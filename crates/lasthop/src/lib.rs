@@ -4,6 +4,7 @@
 //! does what, and which may use which. To read the code along the life of a request, begin with
 //! `http/forward.rs`.
 
+pub mod admin;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -1,0 +1,26 @@
+//! The admin address: what this process tells about itself, to its operator and to Prometheus.
+//!
+//! Serves `/metrics`, `/status` and `/healthz` from a thread of its own, on an address of its own. It reads what the
+//! workers count and never waits for one of them, and no worker waits for it: a scraper that hangs costs nobody anything
+//! but itself. It changes nothing in the process. Clients and applications never pass here, so its HTTP is hyper's and
+//! its pages are axum's (docs/decisions/0007-admin-address.md); what it says is in docs/metrics.md.
+
+mod authority;
+mod connection;
+mod descriptors;
+mod exposition;
+mod gate;
+mod metrics;
+mod open;
+mod pages;
+mod status;
+#[cfg(test)]
+mod tests;
+mod thread;
+mod time;
+mod totals;
+mod view;
+
+pub use open::{OpenAdmin, OpenError, open};
+pub use thread::AdminThread;
+pub use view::{LogDrops, ServerState, View};

@@ -1,0 +1,121 @@
+//! What is where on the admin address, and what every answer of it carries.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::gate::Gate;
+use super::view::View;
+use super::{descriptors, exposition, metrics, status};
+
+/// The page that needs no token.
+pub(super) const HEALTH: &str = "/healthz";
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// Of every answer. What is told is of this moment and for whoever asked; a page may load nothing, run nothing and be
+/// framed by nobody.
+const SECURITY: [(HeaderName, &str); 3] = [
+    (CACHE_CONTROL, "no-store"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+];
+
+/// Every page, behind the gate.
+pub(super) fn router(gate: Gate, view: View) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route(HEALTH, get(health))
+        .route("/metrics", get(metrics_page))
+        .route("/status", get(status_page))
+        .route("/doctor", get(|| planned("the findings about this host")))
+        .route("/history", get(|| planned("the history of the metrics")))
+        .fallback(missing)
+        .layer(from_fn_with_state(Arc::new(gate), guard))
+        .with_state(Arc::new(view))
+}
+
+async fn guard(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut answer = match gate.refusal(&parts) {
+        Some(refusal) => refusal,
+        None => next.run(Request::from_parts(parts, body)).await,
+    };
+    for (name, value) in SECURITY {
+        answer
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    answer
+}
+
+/// An answer of plain text, which ends with a line feed.
+pub(super) fn plain(status: StatusCode, text: impl Into<String>) -> Response {
+    (status, [(CONTENT_TYPE, PLAIN)], text.into()).into_response()
+}
+
+async fn index() -> Response {
+    const PAGE: &str = concat!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>lasthop</title>\n",
+        "<h1>lasthop ",
+        env!("CARGO_PKG_VERSION"),
+        "</h1>\n<ul>\n",
+        "<li><a href=\"/metrics\">/metrics</a>: counters and durations, for Prometheus</li>\n",
+        "<li><a href=\"/status\">/status</a>: the same and the settings behind it, as JSON</li>\n",
+        "<li><a href=\"/healthz\">/healthz</a>: 200 while it serves, 503 while it drains</li>\n",
+        "</ul>\n</html>\n",
+    );
+    ([(CONTENT_TYPE, "text/html; charset=utf-8")], PAGE).into_response()
+}
+
+async fn health(State(view): State<Arc<View>>) -> Response {
+    if view.state.is_draining() {
+        plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    } else {
+        plain(StatusCode::OK, "ok\n")
+    }
+}
+
+async fn metrics_page(State(view): State<Arc<View>>) -> Response {
+    let page = metrics::page(&view, descriptors::read());
+    ([(CONTENT_TYPE, exposition::CONTENT_TYPE)], page).into_response()
+}
+
+async fn status_page(State(view): State<Arc<View>>) -> Response {
+    match status::json(&view, descriptors::read(), Instant::now()) {
+        Ok(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "cannot write the status as JSON");
+            plain(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the status cannot be written\n",
+            )
+        }
+    }
+}
+
+async fn planned(what: &'static str) -> Response {
+    plain(
+        StatusCode::NOT_IMPLEMENTED,
+        format!("{what}: planned, but not in this version\n"),
+    )
+}
+
+async fn missing() -> Response {
+    plain(
+        StatusCode::NOT_FOUND,
+        "there is no such page; / lists them all\n",
+    )
+}
