@@ -9,11 +9,12 @@ mod worker;
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
 
+use crate::admin::{self, AdminThread, LogDrops, OpenAdmin, ServerState, View};
 use crate::config::Config;
 use crate::listener::{OpenError, OpenListener, Sockets, open};
 use crate::upstream::Admission;
@@ -31,6 +32,9 @@ pub enum ServeError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The admin address cannot be listened on.
+    #[error(transparent)]
+    Admin(#[from] admin::OpenError),
     /// The host refuses something every server needs.
     #[error("cannot {what}")]
     Host {
@@ -72,14 +76,16 @@ pub fn serve(config: Config, announce: impl FnMut(&str)) -> Result<Ended, ServeE
         .iter()
         .map(|listener| open(listener, workers, config.server.share))
         .collect::<Result<Vec<_>, _>>()?;
+    let admin = config.admin.as_ref().map(admin::open).transpose()?;
     let runtime = local_runtime()?;
-    runtime.block_on(supervise(&config, listeners, announce))
+    runtime.block_on(supervise(&config, listeners, admin, announce))
 }
 
 /// Runs the main thread: acceptor, signals, drain.
 async fn supervise(
     config: &Arc<Config>,
     listeners: Vec<OpenListener>,
+    admin: Option<OpenAdmin>,
     mut announce: impl FnMut(&str),
 ) -> Result<Ended, ServeError> {
     // Before the workers: a signal must not find the default action, which is to die.
@@ -107,10 +113,23 @@ async fn supervise(
         })
         .collect();
     let mut workers = spawn_workers(config, tcp, &admissions, &draining)?;
+    let state = Arc::new(ServerState::serving(Instant::now(), SystemTime::now()));
+    let view = View {
+        config: Arc::clone(config),
+        workers: workers.metrics(),
+        admissions,
+        state: Arc::clone(&state),
+        log_drops: Arc::new(LogDrops::default),
+    };
+    let admin = start_admin(admin, view)?;
     let acceptor = Acceptor::start(config, unix, workers.handles(), &draining)?;
     for address in &addresses {
         announce(address);
         tracing::info!(listener = &**address, "listening");
+    }
+    if let Some((_, address)) = &admin {
+        announce(&format!("{address} (admin address)"));
+        tracing::info!(address = &**address, "admin address open");
     }
     tracing::info!(
         workers = config.server.workers,
@@ -127,11 +146,30 @@ async fn supervise(
             true
         }
     };
+    state.drain();
     // The receivers live in the workers; one that is gone needs no drain.
     let _ = drain.send(true);
     acceptor.finish().await;
     let ended = drain_workers(workers, &mut signals, config.server.drain_timeout).await;
+    // Last, so that its health tells of the drain to the end.
+    if let Some((thread, _)) = admin {
+        thread.finish();
+    }
     Ok(if failed { Ended::WorkerFailed } else { ended })
+}
+
+/// Answers on the admin address from now on; the address as it turned out.
+fn start_admin(
+    admin: Option<OpenAdmin>,
+    view: View,
+) -> Result<Option<(AdminThread, String)>, ServeError> {
+    let Some(admin) = admin else {
+        return Ok(None);
+    };
+    let address = admin.to_string();
+    let thread = admin.start(view);
+    let thread = thread.map_err(ServeError::host("start the admin thread"))?;
+    Ok(Some((thread, address)))
 }
 
 /// Waits for the workers to finish what they have begun, until the deadline or another signal.
