@@ -14,6 +14,7 @@
 
 mod support;
 
+mod admin;
 mod admission;
 mod answers_refused;
 mod bodies;
@@ -23,6 +24,7 @@ mod drain;
 mod forwarding;
 mod leaving;
 mod lifecycle;
+mod prometheus;
 mod real_apps;
 mod requests_refused;
 mod restart;

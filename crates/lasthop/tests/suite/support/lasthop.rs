@@ -213,6 +213,13 @@ impl Lasthop {
         &self.listening[0].0
     }
 
+    /// Where the admin address is, as the log tells.
+    pub(crate) fn admin(&self) -> Address {
+        let line = self.logs(&["admin address open"]);
+        let (_, address) = line.split_once("address=\"").expect("the field `address`");
+        Address::parse(address.split('"').next().unwrap_or_default())
+    }
+
     /// A new connection to the first listener.
     pub(crate) fn client(&self) -> Client {
         Client::connect(self.address())

@@ -44,6 +44,13 @@ pub(crate) fn curl() -> Result<String, String> {
     works("curl", &["--version"]).map(|()| "curl".to_owned())
 }
 
+/// Prometheus and its tool that judges pages.
+pub(crate) fn prometheus() -> Result<(String, String), String> {
+    works("prometheus", &["--version"])?;
+    works("promtool", &["--version"])?;
+    Ok(("prometheus".to_owned(), "promtool".to_owned()))
+}
+
 fn works(program: &str, arguments: &[&str]) -> Result<(), String> {
     let output = Command::new(program)
         .args(arguments)
