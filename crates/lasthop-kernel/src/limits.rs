@@ -48,6 +48,16 @@ pub fn nofile() -> Result<NoFile, LimitError> {
     })
 }
 
+/// How many descriptors this process has open now (the entries of `/proc/self/fd`, proc(5)).
+///
+/// # Errors
+/// As open(2): where `/proc` is not mounted, or when no descriptor is left to look with.
+pub fn open_descriptors() -> io::Result<usize> {
+    let entries = std::fs::read_dir("/proc/self/fd")?.count();
+    // The one that we look through is among them.
+    Ok(entries.saturating_sub(1))
+}
+
 /// The limit on open files could not be read or raised: the host's doing.
 #[derive(Debug, thiserror::Error)]
 pub enum LimitError {
@@ -80,6 +90,18 @@ fn read_nofile() -> io::Result<libc::rlimit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn open_descriptors_are_counted() {
+        // Others of this process come and go while this test runs; a hundred more are seen all the same.
+        let before = open_descriptors().unwrap();
+        let more: Vec<_> = (0..100)
+            .map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap())
+            .collect();
+        let after = open_descriptors().unwrap();
+        assert!(after >= before + 50, "{before} before, {after} after");
+        drop(more);
+    }
 
     #[test]
     fn the_soft_limit_is_the_hard_limit_afterwards() {

@@ -1,9 +1,10 @@
 //! Listening sockets: claimed, never stolen, and given back only if still ours.
 //!
-//! Makes them and refuses to; accepting is the proxy's business. [`tcp`] opens one socket per worker on one address,
+//! Makes them and refuses to, and takes connections from them when told; when to is the proxy's business. [`tcp`] opens one socket per worker on one address,
 //! [`unix`] one socket file. Both refuse an address that something already serves, because the kernel by itself would
 //! let two proxies share it in silence (TCP) or let the second cut off the first (a socket file).
 
+mod accept;
 mod guard;
 mod holder;
 mod path;
@@ -13,6 +14,7 @@ mod unix;
 #[cfg(test)]
 mod tests;
 
+pub use accept::{accept_tcp, accept_unix, is_out_of_descriptors};
 pub use guard::ListenGuard;
 pub use holder::Holder;
 pub use path::PathClaim;
