@@ -69,22 +69,31 @@ impl Client {
             return Woken::Readable;
         }
         self.input = None;
-        self.watch.due_in(timeout);
-        poll_fn(|cx| {
+        self.watch.idle_for(timeout);
+        let woken = poll_fn(|cx| {
             if self.stream.poll_readable(cx).is_ready() {
                 return Poll::Ready(Woken::Readable);
             }
             self.poll_leave(cx).map(|()| Woken::Leave)
         })
-        .await
+        .await;
+        if woken == Woken::Readable {
+            self.watch.stay();
+        }
+        woken
     }
 
-    /// Ready when it is time for a client to leave that has said nothing. A drain sends it away, but
-    /// not with a request in the kernel of which the event loop has not heard yet, and a new client
-    /// has a moment to make its request: it was let in.
+    /// Ready when it is time for a client to leave that has said nothing. A drain sends it away, or a
+    /// newcomer who needs its place, but not with a request in the kernel of which the event loop has
+    /// not heard yet. In a drain a new client has a moment to make its request: it was let in.
     fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match (ready!(self.watch.poll_interrupt(cx)), self.standing) {
             (Interrupt::Deadline, _) => Poll::Ready(()),
+            (Interrupt::Evicted, _) if self.stream.is_quiet() => Poll::Ready(()),
+            (Interrupt::Evicted, _) => {
+                self.watch.stay();
+                self.watch.poll_deadline(cx)
+            }
             (Interrupt::Drain, Standing::New) => {
                 self.standing = Standing::Hurried;
                 self.watch.due_in(FIRST_REQUEST_IN_A_DRAIN);
@@ -98,11 +107,20 @@ impl Client {
     }
 
     /// Reads until the whole head of a request is in `input`; returns its length, or none where the
-    /// client left before it had said anything.
+    /// client left before it had said anything. A client that is asked to make room meanwhile is too
+    /// slow.
     pub(super) async fn read_head(
         &mut self,
         listener: &ListenerSite,
     ) -> Result<Option<usize>, Fault> {
+        let head = self.scan_head(listener).await;
+        if !matches!(head, Ok(None) | Err(Fault::SlowHead)) {
+            self.watch.stay();
+        }
+        head
+    }
+
+    async fn scan_head(&mut self, listener: &ListenerSite) -> Result<Option<usize>, Fault> {
         let pool = &listener.site.buffers;
         let limits = &listener.limits;
         let mut scan = HeadScan::request();
@@ -125,6 +143,7 @@ impl Client {
                         count.map_err(|error| Fault::ClientGone(Gone::Failed(error))),
                     );
                 }
+                self.watch.is_reading();
                 if !self.has_spoken() {
                     // Nothing was said, so there is nothing to answer.
                     ready!(self.poll_leave(cx));
@@ -178,11 +197,14 @@ impl Client {
     ) -> Poll<Gone> {
         let failure = match failure {
             Some(failure) => failure,
-            None => match self.stream.failure() {
-                Ok(new) => failure.insert(new),
-                // Out of descriptors, say: the next write will tell.
-                Err(_) => return Poll::Pending,
-            },
+            None => {
+                let slot = self.watch.second_slot();
+                match slot.and_then(|slot| self.stream.failure(slot).ok()) {
+                    Some(new) => failure.insert(new),
+                    // Out of descriptors, say: the next write will tell.
+                    None => return Poll::Pending,
+                }
+            }
         };
         let reset = |()| Gone::Failed(io::ErrorKind::ConnectionReset.into());
         failure.as_mut().poll(cx).map(reset)

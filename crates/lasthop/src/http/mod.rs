@@ -2,7 +2,8 @@
 //!
 //! `serve` is a client's connection from its first byte to its close; `forward` one request on it;
 //! `upload` and `download` the two directions of that request, each with its body; `fault` all that
-//! can go wrong, with whose fault it is and what the client is told; `answer` the proxy's own words.
+//! can go wrong, with whose fault it is and what the client is told; `answer` the proxy's own words; `refuse` those for clients that
+//! there is no room for.
 
 mod answer;
 mod body;
@@ -12,6 +13,7 @@ mod download;
 mod exchange;
 mod fault;
 mod forward;
+mod refuse;
 mod report;
 mod request;
 mod serve;
@@ -19,5 +21,6 @@ mod site;
 mod upload;
 
 pub use date::DateText;
+pub use refuse::{GOODBYES_MAX, Goodbyes};
 pub use serve::serve;
 pub use site::{ListenerSite, Site};

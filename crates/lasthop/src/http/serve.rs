@@ -11,6 +11,7 @@ use tokio::task::spawn_local;
 
 use super::client::{Client, Peer, Standing, Woken};
 use super::forward::{After, Joined, forward};
+use super::refuse;
 use super::site::ListenerSite;
 use crate::relay::{Direction, TunnelEnd, tunnel};
 use crate::transport::Stream;
@@ -32,9 +33,10 @@ pub fn serve(
     ip: Option<IpAddr>,
     listener: Rc<ListenerSite>,
 ) -> impl Future<Output = ()> {
+    let present = Present::enter(&listener);
     let mut client = Client {
         peer: peer(ip, &listener),
-        watch: listener.site.connections.enter(),
+        watch: listener.site.connections.enter(listener.index),
         stream,
         input: None,
         half_closed: false,
@@ -55,12 +57,33 @@ pub fn serve(
                 after => break after,
             }
         };
+        if client.watch.is_evicted() {
+            refuse::evicted(&listener, client.watch.now());
+        }
         match after {
             After::Next | After::Close => {}
             After::Reset => client.stream.reset_on_close(true),
             After::Linger => Box::pin(linger(&mut client, &listener)).await,
-            After::Tunnel(joined) => join(client, &listener, *joined),
+            After::Tunnel(joined) => join(client, &listener, *joined, present),
         }
+    }
+}
+
+/// One client connection in the count of its listener.
+struct Present(Rc<ListenerSite>);
+
+impl Present {
+    fn enter(listener: &Rc<ListenerSite>) -> Self {
+        let metrics = &listener.site.metrics.listeners[listener.index];
+        metrics.connections.rise();
+        Self(Rc::clone(listener))
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        let metrics = &self.0.site.metrics.listeners[self.0.index];
+        metrics.connections.fall();
     }
 }
 
@@ -86,7 +109,8 @@ async fn linger(client: &mut Client, listener: &ListenerSite) {
     client.input = None;
     let pool = &listener.site.buffers;
     let ends = client.watch.now() + LINGER_MAX;
-    client.watch.due_in(LINGER_SILENCE_MAX);
+    // Whoever needs its place may have it: this is a courtesy.
+    client.watch.idle_for(LINGER_SILENCE_MAX);
     poll_fn(|cx| {
         while let Poll::Ready(read) = client.poll_fill(cx, pool, crate::transport::BUFFER_BYTES) {
             client.input = None;
@@ -95,7 +119,7 @@ async fn linger(client: &mut Client, listener: &ListenerSite) {
             }
             client.watch.due_in(LINGER_SILENCE_MAX);
         }
-        // A drain does not wait for those who only have to leave.
+        // Neither a drain nor a newcomer waits for those who only have to leave.
         ready!(client.watch.poll_interrupt(cx));
         Poll::Ready(())
     })
@@ -103,7 +127,7 @@ async fn linger(client: &mut Client, listener: &ListenerSite) {
 }
 
 /// Joins client and app into a tunnel, which is a task of its own from here on.
-fn join(client: Client, listener: &ListenerSite, joined: Joined) {
+fn join(client: Client, listener: &ListenerSite, joined: Joined, present: Present) {
     let Client {
         stream,
         input,
@@ -122,7 +146,7 @@ fn join(client: Client, listener: &ListenerSite, joined: Joined) {
     let mut tunnel = tunnel((stream, up), (app, down), watch, timeout);
     spawn_local(poll_fn(move |cx| {
         // Held for as long as the tunnel is.
-        let _permit = &permit;
+        let _held = (&permit, &present);
         match ready!(Pin::new(&mut tunnel).poll(cx)) {
             TunnelEnd::Closed => tracing::debug!("tunnel closed"),
             TunnelEnd::Silent => tracing::debug!(?timeout, "tunnel silent for too long"),

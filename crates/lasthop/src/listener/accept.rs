@@ -1,21 +1,27 @@
 //! Accepting: one loop per listening socket, until the worker drains.
 //!
-//! An accept that fails because descriptors or memory are used up is tried again after a pause, and
-//! told once: the listener stays readable all the while, and a loop without a pause would take a
-//! whole core to do nothing.
+//! A connection is accepted before any event loop knows it, so that it can go to another worker, or be
+//! turned away, for nothing. Who gets it is the [`Entrance`]'s business.
+//!
+//! Where the kernel has no descriptor left, a spare one is given up for the newcomer, who can be told
+//! then. Where even that fails, accepting pauses: the listener stays readable all the while, and a loop
+//! without a pause would take a whole core to do nothing.
 
 use std::io;
-use std::net::IpAddr;
-use std::os::unix::net::UnixStream;
+use std::net::TcpListener;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::time::{Duration, Instant};
 
-use lasthop_kernel::connect::{ConnectFault, Step};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use lasthop_kernel::listen::{accept_tcp, accept_unix, is_out_of_descriptors};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::open::BACKLOG;
-use crate::transport::Stream;
+use crate::transport::Accepted;
 
 /// The pause after an accept for which descriptors or memory were lacking. Long enough to cost
 /// nothing, short enough that nobody notices when one is free again.
@@ -24,108 +30,168 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Between two log lines about failing accepts.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// When failing accepts were last told of.
-#[derive(Default)]
-struct Failures(Option<Instant>);
+/// Connections accepted in a row before those who are there already are served on: some 100 µs of work.
+/// A flood keeps the listener readable, and tokio's own budget would let 128 through.
+const ACCEPTS_IN_A_ROW_MAX: usize = 16;
 
-impl Failures {
-    /// Deals with a failed accept: nothing to do about a client that left, a pause for a shortage.
-    async fn pause(&mut self, error: &io::Error, listener: &str) {
-        if error.kind() == io::ErrorKind::ConnectionAborted {
-            // accept(2) reports errors of the connection itself, which concern nobody else.
-            tracing::debug!(listener, %error, "a connection was gone before it was accepted");
-            return;
-        }
-        if self.0.is_none_or(|told| told.elapsed() >= QUIET) {
-            self.0 = Some(Instant::now());
-            let fix = match ConnectFault::of(Step::Socket, error) {
-                ConnectFault::Descriptors => Some(
-                    "raise the limit on open files (LimitNOFILE= of the service, ulimit -n, fs.file-max)",
-                ),
-                _ => None,
-            };
-            tracing::error!(listener, %error, fix, "cannot accept connections");
-        }
-        sleep(PAUSE).await;
+/// A listening socket, non-blocking.
+pub trait Listen: AsRawFd {
+    /// Takes the connection that has waited longest.
+    ///
+    /// # Errors
+    /// As accept(2).
+    fn accept(&self) -> io::Result<Accepted>;
+}
+
+impl Listen for TcpListener {
+    fn accept(&self) -> io::Result<Accepted> {
+        accept_tcp(self).map(|(stream, ip)| Accepted::Tcp(stream, ip))
     }
 }
 
-/// Accepts on one worker's socket of a TCP listener and gives each connection to `serve`. On a drain
-/// it takes what is queued already, then closes the socket.
-pub async fn accept_tcp(
-    listener: TcpListener,
+impl Listen for UnixListener {
+    fn accept(&self) -> io::Result<Accepted> {
+        accept_unix(self).map(Accepted::Unix)
+    }
+}
+
+/// What a newcomer meets behind the listener.
+pub trait Entrance {
+    /// Takes a connection in. `kernel_is_short` says that it has the last descriptor the kernel would give.
+    fn admit(&self, newcomer: Accepted, kernel_is_short: bool) -> impl Future<Output = Admitted>;
+
+    /// Frees a descriptor at once and returns true; or has one freed in a moment, if that is possible.
+    fn relieve(&self) -> bool;
+}
+
+/// How a newcomer was taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admitted {
+    /// There was room.
+    WithRoom,
+    /// Somebody goes for it, or it was turned away: let that happen before the next one.
+    WithoutRoom,
+}
+
+/// One listener's way of accepting.
+struct Accepting<'a, E> {
+    entrance: &'a E,
+    name: &'a str,
+    /// A descriptor that is good for nothing but being closed. A socket, so that it also counts where the
+    /// host as a whole is short (ENFILE), and needs no file.
+    spare: Option<UnixDatagram>,
+    /// When failing accepts were last told of.
+    told: Option<Instant>,
+}
+
+/// Has the event loop of this thread watch `listener`.
+///
+/// # Errors
+/// As epoll_ctl(2).
+#[allow(
+    deprecated,
+    reason = "its successor is unsafe, for types that may change their descriptor; a socket of the standard library \
+              cannot, and `unsafe` has no place in this crate"
+)]
+pub fn register<L: Listen>(listener: L) -> io::Result<AsyncFd<L>> {
+    AsyncFd::with_interest(listener, Interest::READABLE)
+}
+
+/// Accepts on `listener`, called `name` in the log, and gives each connection to `entrance`. On a drain it
+/// takes what is queued already, then closes the socket.
+pub async fn accept(
+    listener: AsyncFd<impl Listen>,
     name: &str,
-    mut draining: watch::Receiver<bool>,
-    mut serve: impl FnMut(Stream, Option<IpAddr>),
+    mut closing: watch::Receiver<bool>,
+    entrance: &impl Entrance,
 ) {
-    let mut failures = Failures::default();
+    let mut accepting = Accepting {
+        entrance,
+        name,
+        spare: None,
+        told: None,
+    };
     loop {
-        let accepted = tokio::select! {
+        accepting.renew_spare();
+        let ready = tokio::select! {
             biased;
-            accepted = listener.accept() => accepted,
-            _ = draining.wait_for(|draining| *draining) => break,
+            ready = listener.readable() => ready,
+            _ = closing.wait_for(|closing| *closing) => break,
         };
-        match accepted {
-            Ok((stream, peer)) => {
-                take(stream, peer.ip(), &mut serve);
+        // An error is the end of the event loop.
+        let Ok(mut ready) = ready else { return };
+        match accepting.accept_some(listener.get_ref()).await {
+            Ok(()) => yield_now().await,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+            Err(error) => {
+                accepting.tell(&error, "cannot accept connections");
+                sleep(PAUSE).await;
             }
-            Err(error) => failures.pause(&error, name).await,
         }
     }
-    // The event loop may not have heard of all that is queued; the kernel has. Closing the socket
+    // The event loop may not have heard yet of all that is queued; the kernel has. Closing the socket
     // would reset them. Bounded: whoever connects meanwhile must not keep it open.
-    let Ok(listener) = listener.into_std() else {
-        return;
-    };
+    let listener = listener.into_inner();
     for _ in 0..=BACKLOG {
-        let Ok((stream, peer)) = listener.accept() else {
-            return;
-        };
-        if stream.set_nonblocking(true).is_ok()
-            && let Ok(stream) = TcpStream::from_std(stream)
-        {
-            take(stream, peer.ip(), &mut serve);
+        if accepting.accept_one(&listener).await.is_err() {
+            break;
         }
     }
 }
 
-fn take(stream: TcpStream, ip: IpAddr, serve: &mut impl FnMut(Stream, Option<IpAddr>)) {
-    // Answers are written whole; waiting for more would only delay them.
-    let _ = stream.set_nodelay(true);
-    serve(stream.into(), Some(ip));
-}
-
-/// Accepts on a Unix listener and hands each connection to `hand_over`, which chooses the worker.
-pub async fn accept_unix<F: Future<Output = ()>>(
-    listener: UnixListener,
-    name: &str,
-    mut draining: watch::Receiver<bool>,
-    mut hand_over: impl FnMut(UnixStream) -> F,
-) {
-    let mut failures = Failures::default();
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            accepted = listener.accept() => accepted,
-            _ = draining.wait_for(|draining| *draining) => break,
-        };
-        match accepted.and_then(|(stream, _)| stream.into_std()) {
-            Ok(stream) => {
-                hand_over(stream).await;
+impl<E: Entrance> Accepting<'_, E> {
+    /// Accepts until it is time to let others run. An error says that there is nobody to accept or no
+    /// way to.
+    async fn accept_some(&mut self, listener: &impl Listen) -> io::Result<()> {
+        for _ in 0..ACCEPTS_IN_A_ROW_MAX {
+            if self.accept_one(listener).await? == Admitted::WithoutRoom {
+                break;
             }
-            Err(error) => failures.pause(&error, name).await,
         }
+        Ok(())
     }
-    // As above.
-    let Ok(listener) = listener.into_std() else {
-        return;
-    };
-    for _ in 0..=BACKLOG {
-        let Ok((stream, _)) = listener.accept() else {
-            return;
+
+    async fn accept_one(&mut self, listener: &impl Listen) -> io::Result<Admitted> {
+        let (newcomer, kernel_is_short) = match listener.accept() {
+            Ok(newcomer) => (newcomer, false),
+            Err(error) if is_out_of_descriptors(&error) => {
+                if self.spare.take().is_none() && !self.entrance.relieve() {
+                    return Err(error);
+                }
+                self.tell(&error, "accepting connections with the last descriptor");
+                (listener.accept()?, true)
+            }
+            Err(error) if is_of_the_connection(&error) => {
+                let listener = self.name;
+                tracing::debug!(listener, %error, "a connection was gone before it was accepted");
+                return Ok(Admitted::WithRoom);
+            }
+            Err(error) => return Err(error),
         };
-        if stream.set_nonblocking(true).is_ok() {
-            hand_over(stream).await;
+        Ok(self.entrance.admit(newcomer, kernel_is_short).await)
+    }
+
+    /// Takes a spare descriptor, if the last one was given up and there is one to be had by now.
+    fn renew_spare(&mut self) {
+        if self.spare.is_none() {
+            self.spare = UnixDatagram::unbound().ok();
         }
     }
+
+    fn tell(&mut self, error: &io::Error, what: &'static str) {
+        if self.told.is_some_and(|told| told.elapsed() < QUIET) {
+            return;
+        }
+        self.told = Some(Instant::now());
+        let listener = self.name;
+        let fix = is_out_of_descriptors(error).then_some(
+            "raise the limit on open files (LimitNOFILE= of the service, ulimit -n, fs.file-max)",
+        );
+        tracing::error!(listener, %error, fix, "{what}");
+    }
+}
+
+/// Whether accept(2) reports an error of the connection that waited, which concerns nobody else.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionAborted
 }

@@ -7,5 +7,5 @@
 mod accept;
 mod open;
 
-pub use accept::{accept_tcp, accept_unix};
+pub use accept::{Admitted, Entrance, Listen, accept, register};
 pub use open::{OpenError, OpenListener, Sockets, open};

@@ -4,18 +4,17 @@
 //! `SO_REUSEPORT` does not exist for Unix sockets, and workers that race for one listener would
 //! leave whoever is woken first with everything.
 
-use std::os::unix::net::UnixStream;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use lasthop_kernel::listen::{PathClaim, UnixListening};
-use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::ServeError;
-use super::worker::{HandedOver, WorkerHandle};
+use super::handover::{Arrival, WorkerHandle, destination};
 use crate::config::Config;
-use crate::listener::accept_unix;
+use crate::listener::{Admitted, Entrance, accept, register};
+use crate::transport::{Accepted, Slots};
 
 /// The accepting tasks and the files they accept on.
 pub(super) struct Acceptor {
@@ -27,7 +26,8 @@ impl Acceptor {
     pub(super) fn start(
         config: &Config,
         listeners: Vec<(usize, UnixListening)>,
-        workers: Rc<[WorkerHandle]>,
+        workers: &Arc<[WorkerHandle]>,
+        slots: &Arc<Slots>,
         draining: &watch::Receiver<bool>,
     ) -> Result<Self, ServeError> {
         let mut acceptor = Self {
@@ -35,17 +35,18 @@ impl Acceptor {
             claims: Vec::new(),
         };
         for (index, UnixListening { claim, listener }) in listeners {
-            let listener = UnixListener::from_std(listener)
-                .map_err(ServeError::host("register a Unix listener"))?;
+            let listener =
+                register(listener).map_err(ServeError::host("register a Unix listener"))?;
             acceptor.claims.push(claim);
             let name = config.listeners[index].name.clone();
-            let workers = Rc::clone(&workers);
             let draining = draining.clone();
+            let entrance = Hall {
+                listener: index,
+                workers: Arc::clone(workers),
+                slots: Arc::clone(slots),
+            };
             acceptor.tasks.push(spawn_local(async move {
-                accept_unix(listener, &name, draining, |stream| {
-                    hand_over(&workers, index, stream)
-                })
-                .await;
+                accept(listener, &name, draining, &entrance).await;
             }));
         }
         Ok(acceptor)
@@ -62,10 +63,31 @@ impl Acceptor {
     }
 }
 
-async fn hand_over(workers: &Rc<[WorkerHandle]>, listener: usize, stream: UnixStream) {
-    let least_loaded = workers.iter().min_by_key(|worker| worker.connections());
-    if let Some(worker) = least_loaded {
-        // Waits where the worker's inbox is full, which leaves the rest in the listen queue.
-        worker.hand_over(HandedOver { listener, stream }).await;
+/// Where newcomers on a Unix socket are sent to their worker.
+struct Hall {
+    listener: usize,
+    workers: Arc<[WorkerHandle]>,
+    slots: Arc<Slots>,
+}
+
+impl Entrance for Hall {
+    async fn admit(&self, newcomer: Accepted, kernel_is_short: bool) -> Admitted {
+        let arrival = Arrival::new(&self.slots, self.listener, newcomer, kernel_is_short);
+        let admitted = match arrival.shortage {
+            None => Admitted::WithRoom,
+            Some(_) => Admitted::WithoutRoom,
+        };
+        if let Some(worker) = destination(&self.workers, None, &arrival) {
+            // Waits where the worker's inbox is full, which leaves the rest in the listen queue.
+            self.workers[worker].hand_over(arrival).await;
+        }
+        admitted
+    }
+
+    fn relieve(&self) -> bool {
+        // Those who were turned away, and those who are idle, are with the workers; by the next try they
+        // have gone.
+        self.slots.seek();
+        false
     }
 }

@@ -4,6 +4,8 @@
 //! thread accepts on Unix sockets, listens to signals and decides when it is over.
 
 mod acceptor;
+mod door;
+mod handover;
 mod signals;
 mod worker;
 
@@ -16,7 +18,9 @@ use tokio::sync::watch;
 
 use crate::admin::{self, AdminThread, LogDrops, OpenAdmin, ServerState, View};
 use crate::config::Config;
+use crate::http::GOODBYES_MAX;
 use crate::listener::{OpenError, OpenListener, Sockets, open};
+use crate::transport::Slots;
 use crate::upstream::Admission;
 use acceptor::Acceptor;
 use signals::Signals;
@@ -25,6 +29,12 @@ use worker::{Workers, spawn_workers};
 /// A limit on descriptors below which a warning is due: two for each request in flight, and a few
 /// dozen for listeners, event loops and the log.
 const NOFILE_COMFORTABLE: u64 = 4096;
+
+/// The soft limit of most hosts, where ours cannot be read.
+const NOFILE_USUAL: u64 = 1024;
+
+/// Descriptors before the listeners: the standard streams, the log, an event loop, signals.
+const OPEN_AT_START: usize = 16;
 
 /// Why a server did not come up or did not stay up.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +78,7 @@ pub enum Ended {
 /// # Errors
 /// [`ServeError`], before the first connection is taken.
 pub fn serve(config: Config, announce: impl FnMut(&str)) -> Result<Ended, ServeError> {
-    raise_descriptor_limit();
+    let descriptors_max = raise_descriptor_limit();
     let config = Arc::new(config);
     let workers = config.server.workers;
     let listeners = config
@@ -78,7 +88,29 @@ pub fn serve(config: Config, announce: impl FnMut(&str)) -> Result<Ended, ServeE
         .collect::<Result<Vec<_>, _>>()?;
     let admin = config.admin.as_ref().map(admin::open).transpose()?;
     let runtime = local_runtime()?;
-    runtime.block_on(supervise(&config, listeners, admin, announce))
+    runtime.block_on(supervise(
+        &config,
+        listeners,
+        admin,
+        descriptors_max,
+        announce,
+    ))
+}
+
+/// Shares out the descriptors. What is open already is counted, or guessed where `/proc` is not there.
+fn slots(config: &Config, descriptors_max: u64) -> Slots {
+    let listeners = config.listeners.len();
+    let open = lasthop_kernel::limits::open_descriptors()
+        .unwrap_or(OPEN_AT_START + config.server.workers * listeners);
+    // Each listener of a worker keeps a spare one.
+    let per_worker = GOODBYES_MAX + listeners;
+    let bounds = config.listeners.iter().map(|one| one.max_connections);
+    Slots::new(
+        descriptors_max,
+        open,
+        (config.server.workers, per_worker),
+        bounds,
+    )
 }
 
 /// Runs the main thread: acceptor, signals, drain.
@@ -86,6 +118,7 @@ async fn supervise(
     config: &Arc<Config>,
     listeners: Vec<OpenListener>,
     admin: Option<OpenAdmin>,
+    descriptors_max: u64,
     mut announce: impl FnMut(&str),
 ) -> Result<Ended, ServeError> {
     // Before the workers: a signal must not find the default action, which is to die.
@@ -112,7 +145,8 @@ async fn supervise(
             Arc::new(Admission::new(max, queue, config.server.workers))
         })
         .collect();
-    let mut workers = spawn_workers(config, tcp, &admissions, &draining)?;
+    let slots = Arc::new(slots(config, descriptors_max));
+    let mut workers = spawn_workers(config, tcp, &admissions, &slots, &draining)?;
     let state = Arc::new(ServerState::serving(Instant::now(), SystemTime::now()));
     let view = View {
         config: Arc::clone(config),
@@ -122,7 +156,7 @@ async fn supervise(
         log_drops: Arc::new(LogDrops::default),
     };
     let admin = start_admin(admin, view)?;
-    let acceptor = Acceptor::start(config, unix, workers.handles(), &draining)?;
+    let acceptor = Acceptor::start(config, unix, workers.handles(), &slots, &draining)?;
     for address in &addresses {
         announce(address);
         tracing::info!(listener = &**address, "listening");
@@ -199,9 +233,10 @@ async fn drain_workers(mut workers: Workers, signals: &mut Signals, timeout: Dur
     }
 }
 
-/// Takes all the descriptors the operator allows. A proxy holds two for every request in flight.
-fn raise_descriptor_limit() {
-    match lasthop_kernel::limits::raise_nofile() {
+/// Takes all the descriptors the operator allows, and says how many. A proxy holds two for every request in flight.
+fn raise_descriptor_limit() -> u64 {
+    let raised = lasthop_kernel::limits::raise_nofile();
+    match &raised {
         Ok(limit) if limit.soft < NOFILE_COMFORTABLE => tracing::warn!(
             limit = limit.soft,
             fix = "raise LimitNOFILE= of the service or ulimit -Hn",
@@ -209,6 +244,11 @@ fn raise_descriptor_limit() {
         ),
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "cannot raise the limit on open files"),
+    }
+    match raised.or_else(|_| lasthop_kernel::limits::nofile()) {
+        Ok(limit) => limit.soft,
+        // Cautious: as many as most hosts give without being asked.
+        Err(_) => NOFILE_USUAL,
     }
 }
 

@@ -5,10 +5,8 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -16,51 +14,21 @@ use lasthop_http1::limits::HeadLimits;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, spawn_local};
 
+use super::door::{Door, ListenerDoor};
+use super::handover::{Arrival, WorkerHandle};
 use super::{ServeError, local_runtime};
 use crate::config::Config;
-use crate::http::{self, DateText, ListenerSite, Site};
-use crate::listener::accept_tcp;
+use crate::http::{DateText, ListenerSite, Site};
+use crate::listener;
 use crate::observe::Repeats;
 use crate::observe::metrics::WorkerMetrics;
 use crate::route::RouteTable;
-use crate::transport::{BufferPool, Clock, Connections};
+use crate::transport::{BufferPool, Clock, Connections, Load, Slots};
 use crate::upstream::{Admission, Upstream};
-
-/// Connections that may wait in a worker's inbox.
-const INBOX_MAX: usize = 256;
-
-/// A connection accepted elsewhere.
-#[derive(Debug)]
-pub(super) struct HandedOver {
-    /// Index of the listener it came through.
-    pub(super) listener: usize,
-    pub(super) stream: UnixStream,
-}
-
-/// A worker as the main thread sees it.
-#[derive(Clone, Debug)]
-pub(super) struct WorkerHandle {
-    inbox: mpsc::Sender<HandedOver>,
-    connections: Arc<AtomicUsize>,
-}
-
-impl WorkerHandle {
-    /// Client connections it has, or has been handed and not looked at yet.
-    pub(super) fn connections(&self) -> usize {
-        let waiting = self.inbox.max_capacity() - self.inbox.capacity();
-        self.connections.load(Ordering::Relaxed) + waiting
-    }
-
-    /// Gives it a connection, once there is room in its inbox.
-    pub(super) async fn hand_over(&self, connection: HandedOver) {
-        // Fails only if the worker is gone; the connection is closed then.
-        let _ = self.inbox.send(connection).await;
-    }
-}
 
 /// All workers.
 pub(super) struct Workers {
-    handles: Rc<[WorkerHandle]>,
+    handles: Arc<[WorkerHandle]>,
     metrics: Arc<[Arc<WorkerMetrics>]>,
     threads: Vec<JoinHandle<()>>,
     /// Told to end at once.
@@ -85,8 +53,11 @@ struct Start {
     config: Arc<Config>,
     listeners: Vec<(usize, TcpListener)>,
     admissions: Vec<Arc<Admission>>,
-    inbox: mpsc::Receiver<HandedOver>,
-    connections: Arc<AtomicUsize>,
+    inbox: mpsc::Receiver<Arrival>,
+    /// All workers, this one included.
+    workers: Arc<[WorkerHandle]>,
+    load: Arc<Load>,
+    slots: Arc<Slots>,
     metrics: Arc<WorkerMetrics>,
     draining: watch::Receiver<bool>,
     stop: watch::Receiver<bool>,
@@ -98,12 +69,20 @@ pub(super) fn spawn_workers(
     config: &Arc<Config>,
     tcp: Vec<(usize, Vec<TcpListener>)>,
     admissions: &[Arc<Admission>],
+    slots: &Arc<Slots>,
     draining: &watch::Receiver<bool>,
 ) -> Result<Workers, ServeError> {
     let (stop, stopped) = watch::channel(false);
     let (leaving, left) = mpsc::channel(1);
     let (started, starts) = std::sync::mpsc::channel();
-    let mut handles = Vec::new();
+    let loads: Vec<_> = (0..config.server.workers)
+        .map(|_| Arc::new(Load::new(config.listeners.len())))
+        .collect();
+    let (handles, inboxes): (Vec<_>, Vec<_>) = loads
+        .iter()
+        .map(|load| WorkerHandle::new(Arc::clone(load)))
+        .unzip();
+    let handles: Arc<[_]> = handles.into();
     let metrics: Arc<[_]> = (0..config.server.workers)
         .map(|_| Arc::new(worker_metrics(config)))
         .collect();
@@ -112,13 +91,7 @@ pub(super) fn spawn_workers(
         .into_iter()
         .map(|(index, all)| (index, all.into_iter()))
         .collect();
-    for number in 0..config.server.workers {
-        let (inbox, handed_over) = mpsc::channel(INBOX_MAX);
-        let connections = Arc::new(AtomicUsize::new(0));
-        handles.push(WorkerHandle {
-            inbox,
-            connections: Arc::clone(&connections),
-        });
+    for (number, (inbox, load)) in inboxes.into_iter().zip(loads).enumerate() {
         let start = Start {
             number,
             config: Arc::clone(config),
@@ -127,8 +100,10 @@ pub(super) fn spawn_workers(
                 .filter_map(|(index, sockets)| Some((*index, sockets.next()?)))
                 .collect(),
             admissions: admissions.to_vec(),
-            inbox: handed_over,
-            connections,
+            inbox,
+            workers: Arc::clone(&handles),
+            load,
+            slots: Arc::clone(slots),
             metrics: Arc::clone(&metrics[number]),
             draining: draining.clone(),
             stop: stopped.clone(),
@@ -145,7 +120,7 @@ pub(super) fn spawn_workers(
     // Every worker reports once, or is gone; the first failure is the server's.
     starts.iter().collect::<Result<(), _>>()?;
     Ok(Workers {
-        handles: handles.into(),
+        handles,
         metrics,
         threads,
         stop,
@@ -154,8 +129,8 @@ pub(super) fn spawn_workers(
 }
 
 impl Workers {
-    pub(super) fn handles(&self) -> Rc<[WorkerHandle]> {
-        Rc::clone(&self.handles)
+    pub(super) fn handles(&self) -> &Arc<[WorkerHandle]> {
+        &self.handles
     }
 
     /// What each worker counts, in the order of their numbers.
@@ -168,9 +143,10 @@ impl Workers {
         let _ = self.left.recv().await;
     }
 
-    /// Nothing more is handed over; the acceptor is gone by now.
+    /// Nothing more is handed over from here; the acceptor is gone by now. The inboxes close when all workers
+    /// have let go of them too.
     pub(super) fn close_inboxes(&mut self) {
-        self.handles = Rc::new([]);
+        self.handles = Arc::new([]);
     }
 
     /// Resolves once no worker serves anything any more.
@@ -221,14 +197,14 @@ async fn work(start: Start) -> io::Result<()> {
 /// What lives on a worker's thread.
 struct Worker {
     site: Rc<Site>,
-    /// By the index of the listener.
-    listeners: Vec<Rc<ListenerSite>>,
+    door: Rc<Door>,
 }
 
 impl Worker {
     fn new(start: &Start) -> Self {
         let clock = Clock::new(Instant::now());
-        let connections = Connections::new(clock, Arc::clone(&start.connections));
+        let (load, slots) = (Arc::clone(&start.load), Arc::clone(&start.slots));
+        let connections = Connections::new(clock, load, slots);
         let site = Rc::new(site(
             &start.config,
             start.number,
@@ -240,7 +216,10 @@ impl Worker {
         let listeners = listeners
             .map(|(index, listener)| listener_site(&site, index, listener))
             .collect();
-        Self { site, listeners }
+        let workers = Arc::clone(&start.workers);
+        let door = Door::new(start.number, Rc::clone(&site), listeners, workers);
+        let door = Rc::new(door);
+        Self { site, door }
     }
 
     /// What goes on beside the requests: deadlines, and the idle connections to the apps. Resolves
@@ -250,12 +229,14 @@ impl Worker {
         for upstream in &self.site.upstreams {
             chores.spawn_local(Rc::clone(upstream).watch_idle());
         }
-        let site = Rc::clone(&self.site);
+        let (site, door) = (Rc::clone(&self.site), Rc::clone(&self.door));
         chores.spawn_local(async move {
             let expire = |now| {
                 let upstreams = site.upstreams.iter();
                 let left = upstreams.filter(|upstream| upstream.expire_idle(now));
-                left.count() > 0
+                // Not `any`: all of them have to look.
+                let left = left.count() > 0;
+                door.sweep(now) || left
             };
             site.connections.keep_sweeping(expire).await;
         });
@@ -266,10 +247,12 @@ impl Worker {
         let Start {
             listeners,
             mut inbox,
+            workers,
             mut draining,
             leaving: _leaving,
             ..
         } = start;
+        drop(workers);
         // Of this worker alone: its listeners close when its connections know why, not before.
         let (close, closing) = watch::channel(false);
         let mut accepting = Vec::new();
@@ -279,7 +262,7 @@ impl Worker {
         loop {
             tokio::select! {
                 biased;
-                Some(connection) = inbox.recv() => self.take_over(connection),
+                Some(arrival) = inbox.recv() => self.door.take_over(arrival),
                 _ = draining.wait_for(|draining| *draining) => break,
             }
         }
@@ -290,9 +273,12 @@ impl Worker {
             // An accept loop that panicked has closed its socket too.
             let _ = task.await;
         }
-        // What the acceptor still hands over is served to its end as well.
-        while let Some(connection) = inbox.recv().await {
-            self.take_over(connection);
+        // What the acceptor and other workers still hand over is served to its end as well. A worker hands
+        // nothing over once it drains, and lets go of the inboxes when it accepts no more: so all of them
+        // close when the last one has come here.
+        self.door.let_go_of_workers();
+        while let Some(arrival) = inbox.recv().await {
+            self.door.take_over(arrival);
         }
         self.site.connections.empty().await;
         Ok(())
@@ -305,28 +291,15 @@ impl Worker {
         listener: TcpListener,
         closing: watch::Receiver<bool>,
     ) -> io::Result<tokio::task::JoinHandle<()>> {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let site = Rc::clone(&self.listeners[index]);
+        let listener = listener::register(listener)?;
+        let site = Rc::clone(self.door.listener(index));
+        let entrance = ListenerDoor {
+            door: Rc::clone(&self.door),
+            listener: index,
+        };
         Ok(spawn_local(async move {
-            accept_tcp(listener, &site.settings.name, closing, |stream, ip| {
-                site.site.metrics.listeners[index].accepted.add(1);
-                spawn_local(http::serve(stream, ip, Rc::clone(&site)));
-            })
-            .await;
+            listener::accept(listener, &site.settings.name, closing, &entrance).await;
         }))
-    }
-
-    fn take_over(&self, connection: HandedOver) {
-        match tokio::net::UnixStream::from_std(connection.stream) {
-            Ok(stream) => {
-                let site = Rc::clone(&self.listeners[connection.listener]);
-                // The acceptor's thread has no counters of its own.
-                let metrics = &self.site.metrics.listeners[connection.listener];
-                metrics.accepted.add(1);
-                spawn_local(http::serve(stream.into(), None, site));
-            }
-            Err(error) => tracing::warn!(%error, "cannot watch a connection, closing it"),
-        }
     }
 }
 
@@ -343,14 +316,14 @@ fn site(
         .zip(admissions)
         .zip(&metrics.upstreams)
         .map(|((settings, admission), metrics)| {
-            let clock = connections.clock().clone();
+            let clients = connections.clone();
             let (admission, metrics) = (Arc::clone(admission), Arc::clone(metrics));
             Rc::new(Upstream::new(
                 settings.clone(),
                 admission,
                 metrics,
                 number,
-                clock,
+                clients,
             ))
         })
         .collect();

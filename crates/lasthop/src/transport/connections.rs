@@ -1,44 +1,26 @@
-//! The worker's table of client connections: who is there, until when it may wait, and how to wake it.
+//! The worker's table of client connections: who is there, until when it may wait, whether it could make
+//! room, and how to wake it.
 //!
 //! A timer of its own for every connection would be armed and disarmed several times a request,
 //! and cost more memory than the connection's own state. Instead each connection writes its
 //! deadline into its row, with the worker's coarse clock, and one sweep every [`TICK`] wakes those
 //! whose time is up. So a deadline is never early and at most two ticks late, and setting one is a
-//! store. The same rows let a drain wake everybody.
+//! store. The same rows let a drain wake everybody, and tell who has been idle longest when somebody has to
+//! go (`eviction`).
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use slab::Slab;
 use tokio::sync::Notify;
 
-/// How often deadlines are looked at, and the grain of the worker's clock.
-pub const TICK: Duration = Duration::from_millis(100);
-
-/// The worker's coarse clock: right to within one [`TICK`] while any connection is open.
-#[derive(Clone, Debug)]
-pub struct Clock(Rc<Cell<Instant>>);
-
-impl Clock {
-    /// A clock that shows `now` until it is set again.
-    pub fn new(now: Instant) -> Self {
-        Self(Rc::new(Cell::new(now)))
-    }
-
-    /// The time at the last tick.
-    pub fn now(&self) -> Instant {
-        self.0.get()
-    }
-
-    /// Moves the clock on.
-    pub fn set(&self, now: Instant) {
-        self.0.set(now);
-    }
-}
+use super::clock::{Clock, TICK};
+use super::eviction::{Batches, Evictable};
+use super::load::Load;
+use super::slots::{Slot, Slots};
 
 /// Why a connection was woken although none of its sockets moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +29,8 @@ pub enum Interrupt {
     Deadline,
     /// The worker drains: finish what is begun and leave.
     Drain,
+    /// It is to make room for a newcomer.
+    Evicted,
 }
 
 /// One worker's connections. Cheap to clone.
@@ -56,47 +40,75 @@ pub struct Connections(Rc<Inner>);
 #[derive(Debug)]
 struct Inner {
     rows: RefCell<Slab<Row>>,
+    batches: RefCell<Batches>,
+    /// Grows with every connection that becomes idle or begins a head.
+    turn: Cell<u64>,
     clock: Clock,
     draining: Cell<bool>,
     occupied: Notify,
     emptied: Notify,
-    /// Read by the acceptor that looks for the least loaded worker; written only here, and only
-    /// when a connection comes or goes.
-    count: Arc<AtomicUsize>,
+    /// Read by those who look for the least loaded worker, or for one that has somebody idle.
+    load: Arc<Load>,
+    /// What the connections of all workers share.
+    slots: Arc<Slots>,
+    /// When this worker last asked the others for slots.
+    sought: Cell<Option<Instant>>,
 }
 
 #[derive(Debug)]
 struct Row {
     due: Option<Instant>,
     waker: Option<Waker>,
+    /// When it came into its phase, in the order of this worker.
+    turn: u64,
+    listener: u32,
+    phase: Phase,
+}
+
+/// What a connection is about, as far as it matters to somebody who needs its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It has a request in hand, or is a tunnel: it stays.
+    Busy,
+    /// It can be asked to go.
+    Evictable(Evictable),
+    /// It has been asked to go.
+    Leaving,
 }
 
 impl Connections {
-    /// An empty table that publishes its size in `count`.
-    pub fn new(clock: Clock, count: Arc<AtomicUsize>) -> Self {
+    /// An empty table that publishes what is in it in `load`.
+    pub fn new(clock: Clock, load: Arc<Load>, slots: Arc<Slots>) -> Self {
         Self(Rc::new(Inner {
             rows: RefCell::new(Slab::new()),
+            batches: RefCell::default(),
+            turn: Cell::new(0),
             clock,
             draining: Cell::new(false),
             occupied: Notify::new(),
             emptied: Notify::new(),
-            count,
+            load,
+            slots,
+            sought: Cell::new(None),
         }))
     }
 
-    /// Enters a connection; it leaves when the guard is dropped.
-    pub fn enter(&self) -> Watch {
-        let mut rows = self.0.rows.borrow_mut();
-        if rows.is_empty() {
+    /// Enters a client of the listener with that index; it leaves when the guard is dropped.
+    pub fn enter(&self, listener: usize) -> Watch {
+        if self.is_empty() {
             // The sweep sleeps while the table is empty, so the clock may have stood still.
             self.0.clock.set(Instant::now());
-            self.0.occupied.notify_one();
+            self.rouse();
         }
+        let mut rows = self.0.rows.borrow_mut();
         let key = rows.insert(Row {
             due: None,
             waker: None,
+            turn: 0,
+            listener: u32::try_from(listener).unwrap_or(u32::MAX),
+            phase: Phase::Busy,
         });
-        self.0.count.store(rows.len(), Ordering::Relaxed);
+        self.0.load.set_connections(rows.len());
         Watch {
             table: self.clone(),
             key,
@@ -139,7 +151,72 @@ impl Connections {
         }
     }
 
-    /// Moves the clock to `now` and wakes the connections whose deadline has passed.
+    /// Asks the client to go that has been so for the longest, among those of one listener or all. Returns
+    /// whether there was one; it will be gone in a moment, or have another go in its stead.
+    pub fn evict(&self, which: Evictable, among: Option<usize>) -> bool {
+        let inner = &*self.0;
+        if inner.load.evictable(which, among) == 0 {
+            return false;
+        }
+        let mut rows = inner.rows.borrow_mut();
+        let is_one = |row: &Row| {
+            row.phase == Phase::Evictable(which)
+                && among.is_none_or(|listener| row.listener as usize == listener)
+        };
+        let still = |(turn, key)| {
+            rows.get(key)
+                .is_some_and(|row: &Row| row.turn == turn && is_one(row))
+        };
+        let all = || {
+            let those = rows.iter().filter(|(_, row)| is_one(row));
+            those.map(|(key, row)| (row.turn, key))
+        };
+        let mut batches = inner.batches.borrow_mut();
+        let Some(key) = batches.of(which, among).next(still, all) else {
+            return false;
+        };
+        let row = &mut rows[key];
+        row.phase = Phase::Leaving;
+        inner.load.remove(which, row.listener);
+        let waker = row.waker.take();
+        drop((rows, batches));
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+
+    /// As [`Connections::evict`], whoever has to go first among those of one listener or all.
+    pub fn evict_among(&self, among: Option<usize>) -> bool {
+        let mut kinds = Evictable::ALL.iter();
+        kinds.any(|which| self.evict(*which, among))
+    }
+
+    /// A slot for a connection to an app; where there is none, that of a client who goes for it. Failing
+    /// that, every worker with an idle client is asked to let one go by its next tick.
+    pub fn app_slot(&self) -> Option<Slot> {
+        let slots = &self.0.slots;
+        if let Some(slot) = slots.app() {
+            return Some(slot);
+        }
+        if self.evict_among(None) {
+            return slots.app_beyond();
+        }
+        // Once a tick, since whoever waits tries again every few milliseconds.
+        let now = Some(self.0.clock.now());
+        if self.0.sought.replace(now) != now {
+            slots.seek();
+        }
+        None
+    }
+
+    /// The slots that this worker shares with the others.
+    pub fn slots(&self) -> &Arc<Slots> {
+        &self.0.slots
+    }
+
+    /// Moves the clock to `now`, wakes the connections whose deadline has passed, and lets idle ones go for
+    /// other workers' sake.
     pub fn sweep(&self, now: Instant) {
         self.0.clock.set(now);
         let mut late = Vec::new();
@@ -151,11 +228,24 @@ impl Connections {
         for waker in late {
             waker.wake();
         }
+        if self.0.load.evictable(Evictable::Idle, None) > 0 {
+            for _ in 0..self.0.slots.take_sought() {
+                if !self.evict(Evictable::Idle, None) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Has the sweeping begin although no connection is open, for the sake of what `each_tick` does.
+    pub fn rouse(&self) {
+        self.0.occupied.notify_one();
     }
 
     /// Sweeps every [`TICK`] while there is a connection, and costs nothing while there is none.
     ///
-    /// `each_tick` is called after each sweep with the time, for what else ages in this worker.
+    /// `each_tick` is called after each sweep with the time, for what else ages in this worker; it says
+    /// whether there is more of it.
     pub async fn keep_sweeping(&self, mut each_tick: impl FnMut(Instant) -> bool) {
         loop {
             let mut busy = true;
@@ -175,9 +265,15 @@ impl Connections {
             self.0.emptied.notified().await;
         }
     }
+
+    fn next_turn(&self) -> u64 {
+        let turn = self.0.turn.get() + 1;
+        self.0.turn.set(turn);
+        turn
+    }
 }
 
-/// A connection's row in the table: its deadline and its way to be woken.
+/// A connection's row in the table: its deadline, whether it could make room, and its way to be woken.
 #[derive(Debug)]
 pub struct Watch {
     table: Connections,
@@ -192,6 +288,58 @@ impl Watch {
         self.table.0.rows.borrow_mut()[self.key].due = Some(due);
     }
 
+    /// As [`Watch::due_in`], and from now on this connection can be asked to go for a newcomer.
+    pub fn idle_for(&self, timeout: Duration) {
+        self.due_in(timeout);
+        self.may_go(Evictable::Idle);
+    }
+
+    /// From now on this connection can be asked to go, if nobody is idle. Told again, it changes nothing.
+    pub fn is_reading(&self) {
+        self.may_go(Evictable::Reading);
+    }
+
+    fn may_go(&self, which: Evictable) {
+        let inner = &self.table.0;
+        let row = &mut inner.rows.borrow_mut()[self.key];
+        match row.phase {
+            Phase::Leaving => return,
+            Phase::Evictable(before) if before == which => return,
+            Phase::Evictable(before) => inner.load.remove(before, row.listener),
+            Phase::Busy => {}
+        }
+        row.turn = self.table.next_turn();
+        row.phase = Phase::Evictable(which);
+        inner.load.add(which, row.listener);
+    }
+
+    /// This connection has something in hand and stays. If it has just been asked to go, another one has
+    /// to in its stead.
+    pub fn stay(&self) {
+        let inner = &self.table.0;
+        let (before, listener) = {
+            let row = &mut inner.rows.borrow_mut()[self.key];
+            (std::mem::replace(&mut row.phase, Phase::Busy), row.listener)
+        };
+        match before {
+            Phase::Busy => {}
+            Phase::Evictable(which) => inner.load.remove(which, listener),
+            Phase::Leaving => {
+                self.table.evict_among(Some(listener as usize));
+            }
+        }
+    }
+
+    /// Whether this connection has been asked to go.
+    pub fn is_evicted(&self) -> bool {
+        self.table.0.rows.borrow()[self.key].phase == Phase::Leaving
+    }
+
+    /// A slot for a second descriptor of this connection, if there is one.
+    pub fn second_slot(&self) -> Option<Slot> {
+        self.table.0.slots.second()
+    }
+
     /// The time by the worker's coarse clock.
     pub fn now(&self) -> Instant {
         self.table.0.clock.now()
@@ -202,12 +350,28 @@ impl Watch {
         self.table.is_draining()
     }
 
-    /// Ready once the deadline has passed; otherwise sees to it that the task is woken then.
+    /// Ready once the deadline has passed, or has come early because the connection is to make room;
+    /// otherwise sees to it that the task is woken then.
     pub fn poll_deadline(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_row(cx).map(|_| ())
+    }
+
+    /// Ready once the deadline has passed, the worker drains or the connection is to make room.
+    pub fn poll_interrupt(&self, cx: &mut Context<'_>) -> Poll<Interrupt> {
+        if self.table.is_draining() {
+            return Poll::Ready(Interrupt::Drain);
+        }
+        self.poll_row(cx)
+    }
+
+    fn poll_row(&self, cx: &mut Context<'_>) -> Poll<Interrupt> {
         let mut rows = self.table.0.rows.borrow_mut();
         let row = &mut rows[self.key];
+        if row.phase == Phase::Leaving {
+            return Poll::Ready(Interrupt::Evicted);
+        }
         if row.due.is_some_and(|due| due <= self.table.0.clock.now()) {
-            return Poll::Ready(());
+            return Poll::Ready(Interrupt::Deadline);
         }
         match &row.waker {
             Some(waker) if waker.will_wake(cx.waker()) => {}
@@ -215,22 +379,17 @@ impl Watch {
         }
         Poll::Pending
     }
-
-    /// Ready once the deadline has passed or the worker drains.
-    pub fn poll_interrupt(&self, cx: &mut Context<'_>) -> Poll<Interrupt> {
-        if self.table.is_draining() {
-            return Poll::Ready(Interrupt::Drain);
-        }
-        self.poll_deadline(cx).map(|()| Interrupt::Deadline)
-    }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
         let inner = &self.table.0;
         let mut rows = inner.rows.borrow_mut();
-        rows.remove(self.key);
-        inner.count.store(rows.len(), Ordering::Relaxed);
+        let row = rows.remove(self.key);
+        if let Phase::Evictable(which) = row.phase {
+            inner.load.remove(which, row.listener);
+        }
+        inner.load.set_connections(rows.len());
         if rows.is_empty() {
             // A worker that served ten thousand clients gives their rows back.
             rows.shrink_to_fit();
@@ -244,7 +403,22 @@ mod tests {
     use super::*;
 
     fn table(now: Instant) -> Connections {
-        Connections::new(Clock::new(now), Arc::new(AtomicUsize::new(0)))
+        let slots = Slots::new(1024, 0, (1, 0), [0, 0]);
+        Connections::new(Clock::new(now), Arc::new(Load::new(2)), Arc::new(slots))
+    }
+
+    /// Clients that became idle in this order.
+    fn idle(connections: &Connections, listeners: &[usize]) -> Vec<Watch> {
+        let enter = |listener: &usize| {
+            let watch = connections.enter(*listener);
+            watch.idle_for(Duration::from_secs(60));
+            watch
+        };
+        listeners.iter().map(enter).collect()
+    }
+
+    fn evicted(clients: &[Watch]) -> Vec<bool> {
+        clients.iter().map(Watch::is_evicted).collect()
     }
 
     fn noop() -> Context<'static> {
@@ -254,7 +428,7 @@ mod tests {
     #[test]
     fn a_deadline_is_never_early_and_at_most_two_ticks_late() {
         let connections = table(Instant::now());
-        let watch = connections.enter();
+        let watch = connections.enter(0);
         let start = watch.now();
         watch.due_in(Duration::from_secs(1));
         connections.sweep(start + Duration::from_secs(1));
@@ -269,24 +443,118 @@ mod tests {
     #[test]
     fn a_connection_that_leaves_is_counted_out() {
         let connections = table(Instant::now());
-        let first = connections.enter();
-        let second = connections.enter();
+        let first = connections.enter(0);
+        let second = connections.enter(0);
         assert_eq!(connections.len(), 2);
         drop(first);
         drop(second);
         assert!(connections.is_empty());
-        assert_eq!(connections.0.count.load(Ordering::Relaxed), 0);
+        assert_eq!(connections.0.load.connections(), 0);
     }
 
     #[test]
     fn a_drain_interrupts_those_who_wait() {
         let connections = table(Instant::now());
-        let watch = connections.enter();
+        let watch = connections.enter(0);
         assert!(watch.poll_interrupt(&mut noop()).is_pending());
         connections.drain();
         assert_eq!(
             watch.poll_interrupt(&mut noop()),
             Poll::Ready(Interrupt::Drain)
         );
+    }
+
+    #[test]
+    fn the_client_that_has_been_idle_longest_goes_first() {
+        let connections = table(Instant::now());
+        let clients = idle(&connections, &[0, 0, 0]);
+        // The first has a request meanwhile, and is the last to be idle then.
+        clients[0].stay();
+        clients[0].idle_for(Duration::from_secs(60));
+        assert!(connections.evict(Evictable::Idle, None));
+        assert_eq!(evicted(&clients), [false, true, false]);
+        assert_eq!(
+            clients[1].poll_interrupt(&mut noop()),
+            Poll::Ready(Interrupt::Evicted)
+        );
+        assert!(connections.evict(Evictable::Idle, None));
+        assert!(connections.evict(Evictable::Idle, None));
+        assert!(!connections.evict(Evictable::Idle, None), "nobody is left");
+        assert_eq!(evicted(&clients), [true, true, true]);
+    }
+
+    #[test]
+    fn only_clients_of_the_listener_go_for_its_sake() {
+        let connections = table(Instant::now());
+        let clients = idle(&connections, &[0, 1, 0]);
+        assert!(connections.evict(Evictable::Idle, Some(1)));
+        assert!(!connections.evict(Evictable::Idle, Some(1)));
+        assert_eq!(evicted(&clients), [false, true, false]);
+    }
+
+    #[test]
+    fn a_client_with_a_request_never_goes() {
+        let connections = table(Instant::now());
+        let clients = idle(&connections, &[0, 0]);
+        clients[0].stay();
+        clients[1].stay();
+        clients[1].is_reading();
+        assert!(!connections.evict(Evictable::Idle, None));
+        assert!(connections.evict(Evictable::Reading, None));
+        assert!(!connections.evict(Evictable::Reading, None));
+        assert_eq!(evicted(&clients), [false, true]);
+    }
+
+    #[test]
+    fn another_goes_in_the_stead_of_one_that_turns_out_to_be_busy() {
+        let connections = table(Instant::now());
+        let clients = idle(&connections, &[0, 1, 0]);
+        assert!(connections.evict(Evictable::Idle, None));
+        clients[0].stay();
+        assert_eq!(evicted(&clients), [false, false, true]);
+    }
+
+    #[test]
+    fn a_row_that_somebody_else_has_by_now_is_not_taken_for_the_old_one() {
+        let connections = table(Instant::now());
+        let mut clients = idle(&connections, &[0, 0, 0]);
+        assert!(connections.evict(Evictable::Idle, None));
+        // The second one's row, which is a candidate, goes to a newcomer.
+        drop(clients.remove(1));
+        clients.extend(idle(&connections, &[0]));
+        assert!(connections.evict(Evictable::Idle, None));
+        assert_eq!(evicted(&clients), [true, true, false]);
+    }
+
+    #[test]
+    fn what_is_published_agrees_with_the_table_whatever_happens() {
+        let connections = table(Instant::now());
+        let clients = idle(&connections, &[0, 1, 0, 1]);
+        let counts = || Evictable::ALL.map(|which| connections.0.load.evictable(which, None));
+        assert_eq!(counts(), [4, 0]);
+        clients[0].stay();
+        clients[0].is_reading();
+        clients[0].is_reading();
+        assert_eq!(counts(), [3, 1]);
+        assert!(connections.evict(Evictable::Idle, None));
+        assert_eq!(counts(), [2, 1]);
+        drop(clients);
+        assert_eq!(counts(), [0, 0]);
+    }
+
+    #[test]
+    fn an_app_gets_the_slot_of_an_idle_client() {
+        let slots = Arc::new(Slots::new(0, 0, (1, 0), [0]));
+        let load = Arc::new(Load::new(1));
+        let connections = Connections::new(Clock::new(Instant::now()), load, Arc::clone(&slots));
+        let _client = slots.client(0).unwrap();
+        let _app = connections.app_slot().unwrap();
+        assert!(connections.app_slot().is_none(), "nobody could go for it");
+        let clients = idle(&connections, &[0, 0]);
+        let _second = connections.app_slot().unwrap();
+        assert_eq!(evicted(&clients), [true, false]);
+        // The one who asked in vain is remembered until the next tick.
+        connections.sweep(Instant::now());
+        assert_eq!(evicted(&clients), [true, true]);
     }
 }

@@ -1,13 +1,23 @@
 //! What every connection is made of, whichever side it is on: a byte stream over TCP or a Unix
-//! socket, buffers borrowed from the worker, and a place in the worker's connection table that
-//! carries its deadline.
+//! socket, buffers borrowed from the worker, a slot among the descriptors of the process, and a place in the
+//! worker's connection table that carries its deadline and says whether it could make room.
 //!
 //! Nothing here knows HTTP, routes or upstreams.
 
+mod accepted;
 mod buffer;
+mod clock;
 mod connections;
+mod eviction;
+mod load;
+mod slots;
 mod stream;
 
+pub use accepted::Accepted;
 pub use buffer::{BUFFER_BYTES, Buffer, BufferPool};
-pub use connections::{Clock, Connections, Interrupt, TICK, Watch};
+pub use clock::{Clock, TICK};
+pub use connections::{Connections, Interrupt, Watch};
+pub use eviction::Evictable;
+pub use load::Load;
+pub use slots::{Shortage, Slot, Slots};
 pub use stream::{Disturbance, Failure, Stream};

@@ -13,6 +13,8 @@ use lasthop_kernel::socket::Peek;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::Slot;
+
 /// A connected stream, registered with the runtime of the worker that owns it. Counts the bytes that
 /// pass, so that nobody above has to.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub struct Stream {
     socket: Socket,
     received: u64,
     sent: u64,
+    /// The last field: given back when the socket is closed.
+    _slot: Option<Slot>,
 }
 
 /// The sockets a stream can be.
@@ -61,6 +65,16 @@ impl Stream {
             socket,
             received: 0,
             sent: 0,
+            _slot: None,
+        }
+    }
+
+    /// Keeps `slot` for as long as the socket is open.
+    #[must_use]
+    pub fn with_slot(self, slot: Slot) -> Self {
+        Self {
+            _slot: Some(slot),
+            ..self
         }
     }
 
@@ -166,11 +180,12 @@ impl Stream {
     /// stream, which knows no resets.
     ///
     /// Readiness to read is no help then: it is there already, for bytes that nobody wants yet. So
-    /// the socket is registered once more, under another descriptor, to wait for errors alone.
+    /// the socket is registered once more, under another descriptor with a slot of its own, to wait for errors
+    /// alone.
     ///
     /// # Errors
     /// As dup(2) and epoll_ctl(2).
-    pub fn failure(&self) -> io::Result<Failure> {
+    pub fn failure(&self, slot: Slot) -> io::Result<Failure> {
         let again = match &self.socket {
             Socket::Tcp(stream) => std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?),
             Socket::Unix(_) => return Ok(Box::pin(std::future::pending())),
@@ -179,6 +194,8 @@ impl Stream {
         Ok(Box::pin(async move {
             // An error of the wait itself would be one of the runtime, which is ending then.
             let _ = again.ready(Interest::ERROR).await;
+            drop(again);
+            drop(slot);
         }))
     }
 

@@ -10,13 +10,14 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use lasthop_kernel::connect::{self, Attempt, ConnectFault, Step, UnixConnecting, UnixTarget};
+use lasthop_kernel::listen::is_out_of_descriptors;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
 
 use super::{ConnectError, ConnectErrorKind, Upstream};
 use crate::config::Target;
 use crate::observe::metrics::{ConnectResult, UpstreamMetrics};
-use crate::transport::Stream;
+use crate::transport::{Connections, Slot, Stream};
 
 /// Around how long to wait before a missing or refusing target is tried again. A tenth of the 100 ms
 /// within which requests are to flow again after a restart.
@@ -32,7 +33,7 @@ enum Dial {
     Tcp(std::net::SocketAddr),
     Unix {
         target: UnixTarget,
-        socket: Option<UnixConnecting>,
+        socket: Option<(UnixConnecting, Slot)>,
     },
 }
 
@@ -59,6 +60,16 @@ impl Drop for Connecting<'_> {
 struct Failed {
     fault: ConnectFault,
     source: io::Error,
+}
+
+impl Failed {
+    /// All descriptors for connections are taken, and nobody could go for one.
+    fn slots(clients: &Connections) -> Self {
+        Self {
+            fault: ConnectFault::Descriptors,
+            source: io::Error::other(clients.slots().to_string()),
+        }
+    }
 }
 
 impl From<connect::ConnectError> for Failed {
@@ -97,10 +108,17 @@ impl Dial {
         }
     }
 
-    /// One attempt. A TCP attempt takes at most `connect_timeout`; a Unix one never waits.
-    async fn attempt(&mut self, connect_timeout: Duration) -> Result<Stream, Failed> {
+    /// One attempt. A TCP attempt takes at most `connect_timeout`; a Unix one never waits. Where there is
+    /// no descriptor for it, one of `clients` may have to go.
+    async fn attempt(
+        &mut self,
+        connect_timeout: Duration,
+        clients: &Connections,
+    ) -> Result<Stream, Failed> {
+        let slot = || clients.app_slot().ok_or_else(|| Failed::slots(clients));
         match self {
             Self::Tcp(address) => {
+                let slot = slot()?;
                 let stream = TcpStream::from_std(connect::tcp(*address, None)?)?;
                 match timeout(connect_timeout, stream.writable()).await {
                     Ok(writable) => writable?,
@@ -113,19 +131,23 @@ impl Dial {
                     }
                 }
                 connect::tcp_finish(&stream)?;
-                Ok(stream.into())
+                Ok(Stream::from(stream).with_slot(slot))
             }
             Self::Unix { target, socket } => {
-                let connecting = match socket.take() {
-                    Some(connecting) => connecting,
-                    None => UnixConnecting::new()?,
+                let (connecting, slot) = match socket.take() {
+                    Some(kept) => kept,
+                    None => {
+                        let slot = slot()?;
+                        (UnixConnecting::new()?, slot)
+                    }
                 };
                 match connecting.attempt(target)? {
                     Attempt::Connected => {
-                        Ok(UnixStream::from_std(connecting.into_stream())?.into())
+                        let stream = UnixStream::from_std(connecting.into_stream())?;
+                        Ok(Stream::from(stream).with_slot(slot))
                     }
                     Attempt::Full => {
-                        *socket = Some(connecting);
+                        *socket = Some((connecting, slot));
                         let source = io::ErrorKind::WouldBlock.into();
                         Err(Failed {
                             fault: ConnectFault::Backlog,
@@ -245,13 +267,20 @@ impl Upstream {
         };
         let _connecting = Connecting::count(&self.metrics);
         let started = Instant::now();
-        let attempted = dial.attempt(self.settings.connect_timeout).await;
+        let connect_timeout = self.settings.connect_timeout;
+        let attempted = dial.attempt(connect_timeout, &self.clients).await;
         let result = match &attempted {
             Ok(_) => {
                 self.metrics.connect_duration.observe(started.elapsed());
                 ConnectResult::Ok
             }
-            Err(failed) => ConnectErrorKind::of(failed.fault).result(),
+            Err(failed) => {
+                if is_out_of_descriptors(&failed.source) {
+                    // Less was left than we have counted on.
+                    self.clients.evict_among(None);
+                }
+                ConnectErrorKind::of(failed.fault).result()
+            }
         };
         self.metrics.connects(result).add(1);
         attempted

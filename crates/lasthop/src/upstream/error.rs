@@ -120,7 +120,8 @@ impl ConnectError {
             ConnectErrorKind::Descriptors if self.fault == Some(ConnectFault::Memory) => {
                 format!("kernel memory: {}", source.kind())
             }
-            ConnectErrorKind::Descriptors => format!("file descriptors: {}", source.kind()),
+            // The kernel's words, or ours with the numbers.
+            ConnectErrorKind::Descriptors => format!("file descriptors: {source}"),
             ConnectErrorKind::Limit => format!("max_connections: {source}"),
             ConnectErrorKind::Other => format!("cannot connect to {target}: {}", source.kind()),
         };

@@ -30,7 +30,7 @@ use waiting::{Offered, Waiting};
 
 use crate::config;
 use crate::observe::metrics::UpstreamMetrics;
-use crate::transport::{Clock, Stream};
+use crate::transport::{Clock, Connections, Stream};
 
 /// An app's `Keep-Alive: timeout` is when it closes; we let go this much earlier, so that a request
 /// does not meet the close halfway. More than two ticks of the worker's clock.
@@ -46,6 +46,8 @@ pub struct Upstream {
     pub metrics: Arc<UpstreamMetrics>,
     worker: usize,
     clock: Clock,
+    /// Those who may have to go where a connection to the app finds no descriptor.
+    clients: Connections,
     /// The target of the next request, round robin. Counted per worker: no line shared for it.
     turn: Cell<usize>,
     pool: RefCell<Pool>,
@@ -119,7 +121,7 @@ impl Upstream {
         admission: Arc<Admission>,
         metrics: Arc<UpstreamMetrics>,
         worker: usize,
-        clock: Clock,
+        clients: Connections,
     ) -> Self {
         // Any seed but 0 will do, as long as the workers' differ.
         let seed = (worker as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -131,7 +133,8 @@ impl Upstream {
             admission,
             metrics,
             worker,
-            clock,
+            clock: clients.clock().clone(),
+            clients,
             turn: Cell::new(worker),
             waiting: RefCell::default(),
             line: Semaphore::new(1),

@@ -1,0 +1,129 @@
+//! Connections on their way to a worker: who gets them, and how.
+//!
+//! `SO_REUSEPORT` spreads connections by a hash: fairly where they are many, badly where they are few and
+//! stay. And a worker that has nobody idle to let go may sit beside one that has hundreds. So whoever
+//! accepts looks at what the workers publish about themselves, and a connection that no event loop knows yet
+//! goes where it belongs through an inbox. That costs a wake-up of the other worker, and is rare.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::transport::{Accepted, Evictable, Load, Shortage, Slot, Slots};
+
+/// Connections that may wait in a worker's inbox.
+const INBOX_MAX: usize = 256;
+
+/// A worker keeps what it has accepted while it has at most a quarter more clients than the least loaded
+/// one, and a few. A quarter is what one notices in a worker's latency; with less than the few, connections
+/// that live for one request each would be passed around for nothing.
+const MORE_PER_MAX: usize = 4;
+const MORE_MAX: usize = 8;
+
+/// An accepted connection.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    /// Index of the listener it came through.
+    pub(super) listener: usize,
+    pub(super) socket: Accepted,
+    /// Its slot; none where even those beyond the bound are taken: it has to be turned away.
+    pub(super) slot: Option<Slot>,
+    /// The bound that is reached: somebody has to go for it.
+    pub(super) shortage: Option<Shortage>,
+}
+
+impl Arrival {
+    /// Finds a slot for a connection of `listener`, within the bounds or beyond them.
+    pub(super) fn new(
+        slots: &Arc<Slots>,
+        listener: usize,
+        socket: Accepted,
+        kernel_is_short: bool,
+    ) -> Self {
+        let (slot, shortage) = match slots.client(listener) {
+            Ok(slot) => (Some(slot), kernel_is_short.then_some(Shortage::Descriptors)),
+            Err(shortage) => (slots.client_beyond(listener), Some(shortage)),
+        };
+        Self {
+            listener,
+            socket,
+            slot,
+            shortage,
+        }
+    }
+}
+
+/// A worker as those see it who hand connections to it.
+#[derive(Clone, Debug)]
+pub(super) struct WorkerHandle {
+    inbox: mpsc::Sender<Arrival>,
+    load: Arc<Load>,
+}
+
+impl WorkerHandle {
+    /// A worker's handle, and its inbox.
+    pub(super) fn new(load: Arc<Load>) -> (Self, mpsc::Receiver<Arrival>) {
+        let (inbox, arrivals) = mpsc::channel(INBOX_MAX);
+        (Self { inbox, load }, arrivals)
+    }
+
+    /// Client connections it has, or has been handed and not looked at yet.
+    fn connections(&self) -> usize {
+        let waiting = self.inbox.max_capacity() - self.inbox.capacity();
+        self.load.connections() + waiting
+    }
+
+    /// Gives it a connection, once there is room in its inbox.
+    pub(super) async fn hand_over(&self, arrival: Arrival) {
+        // Fails only if the worker is gone; the connection is closed then.
+        let _ = self.inbox.send(arrival).await;
+    }
+
+    /// Gives it a connection, or has it back if its inbox is full or it is gone.
+    pub(super) fn try_hand_over(&self, arrival: Arrival) -> Result<(), Arrival> {
+        self.inbox
+            .try_send(arrival)
+            .map_err(mpsc::error::TrySendError::into_inner)
+    }
+}
+
+/// Which worker is to have a connection, as an index; `own` is the one that has accepted it, if any.
+///
+/// With room, that is the least loaded one, or its own where that has hardly more. Without, one that has a
+/// client who can go for it: idle ones first, wherever they are.
+pub(super) fn destination(
+    workers: &[WorkerHandle],
+    own: Option<usize>,
+    arrival: &Arrival,
+) -> Option<usize> {
+    let has_some = |worker: &WorkerHandle, which, among| worker.load.evictable(which, among);
+    if let Some(shortage) = arrival.shortage {
+        let among = shortage.among(arrival.listener);
+        for which in Evictable::ALL {
+            if own.is_some_and(|own| has_some(&workers[own], which, among) > 0) {
+                return own;
+            }
+            let most = (0..workers.len()).max_by_key(|n| has_some(&workers[*n], which, among));
+            if let Some(most) = most
+                && has_some(&workers[most], which, among) > 0
+            {
+                return Some(most);
+            }
+        }
+    }
+    if arrival.shortage.is_some() && own.is_some() {
+        // To be turned away, which is as well done here.
+        return own;
+    }
+    let own_connections = own.map(|own| workers[own].connections());
+    if own_connections.is_some_and(|connections| connections <= MORE_MAX) {
+        return own;
+    }
+    let least = (0..workers.len()).min_by_key(|n| workers[*n].connections())?;
+    let fair = workers[least].connections();
+    let is_fair = |connections| connections <= fair + fair / MORE_PER_MAX + MORE_MAX;
+    if own_connections.is_some_and(is_fair) {
+        return own;
+    }
+    Some(least)
+}
