@@ -93,21 +93,24 @@ impl Connections {
         }))
     }
 
-    /// Enters a client of the listener with that index; it leaves when the guard is dropped.
+    /// Enters a client of the listener with that index; it leaves when the guard is dropped. Until it says
+    /// something it can be asked to go, even before its task has run: a flood is accepted many at a time.
     pub fn enter(&self, listener: usize) -> Watch {
         if self.is_empty() {
             // The sweep sleeps while the table is empty, so the clock may have stood still.
             self.0.clock.set(Instant::now());
             self.rouse();
         }
+        let listener = u32::try_from(listener).unwrap_or(u32::MAX);
         let mut rows = self.0.rows.borrow_mut();
         let key = rows.insert(Row {
             due: None,
             waker: None,
-            turn: 0,
-            listener: u32::try_from(listener).unwrap_or(u32::MAX),
-            phase: Phase::Busy,
+            turn: self.next_turn(),
+            listener,
+            phase: Phase::Evictable(Evictable::Idle),
         });
+        self.0.load.add(Evictable::Idle, listener);
         self.0.load.set_connections(rows.len());
         Watch {
             table: self.clone(),

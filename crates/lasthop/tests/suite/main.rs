@@ -30,6 +30,7 @@ mod requests_refused;
 mod restart;
 mod reuse;
 mod routes;
+mod shedding;
 mod shortages;
 mod streaming;
 mod timeouts;

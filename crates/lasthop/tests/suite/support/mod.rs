@@ -11,6 +11,7 @@ pub(crate) mod lines;
 pub(crate) mod message;
 pub(crate) mod misbehave;
 pub(crate) mod namespace;
+pub(crate) mod process;
 pub(crate) mod programs;
 pub(crate) mod tempdir;
 pub(crate) mod wire;

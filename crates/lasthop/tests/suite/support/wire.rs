@@ -64,6 +64,12 @@ impl Wire {
         Arc::downgrade(&self.socket)
     }
 
+    /// The port that the other side sees.
+    pub(crate) fn local_port(&self) -> u16 {
+        let address = self.socket.local_addr().expect("an address");
+        address.as_socket().expect("a TCP socket").port()
+    }
+
     pub(crate) fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         (&*self.socket).write_all(bytes)
     }
