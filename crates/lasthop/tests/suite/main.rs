@@ -14,6 +14,7 @@
 
 mod support;
 
+mod abuse;
 mod admin;
 mod admission;
 mod answers_refused;
