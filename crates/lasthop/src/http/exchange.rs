@@ -15,11 +15,8 @@ use super::forward::{After, Joined};
 use super::request::{Manner, Request};
 use super::site::ListenerSite;
 use super::upload::{UploadError, WaitsFor};
-use crate::transport::{Buffer, Failure};
+use crate::transport::{Buffer, Failure, Pace, READS_IN_A_ROW_MAX};
 use crate::upstream::Connection;
-
-/// Reads of a body in a row before other connections of the worker run: 256 KiB.
-const READS_IN_A_ROW_MAX: usize = 16;
 
 /// A request and its answer in flight.
 pub(super) struct Exchange<'a> {
@@ -38,6 +35,8 @@ pub(super) struct Exchange<'a> {
     client_failure: Option<Failure>,
     /// The answer broke off; what came of it is still on its way to the client.
     broken: Option<Fault>,
+    /// Of the answer.
+    pace: Pace,
 }
 
 /// Why there is no head of an answer.
@@ -76,6 +75,7 @@ impl<'a> Exchange<'a> {
             waits_for: None,
             client_failure: None,
             broken: None,
+            pace: Pace::default(),
         }
     }
 
@@ -280,6 +280,7 @@ impl<'a> Exchange<'a> {
         if !self.download.is_received() {
             self.poll_upload(cx, moved)?;
         }
+        ready!(self.pace.poll_turn(cx, self.client.watch.bulk()));
         for _ in 0..READS_IN_A_ROW_MAX {
             let was_full = self.download.is_full();
             let received = self.poll_receive(cx, moved);
@@ -297,7 +298,7 @@ impl<'a> Exchange<'a> {
                 return Poll::Pending;
             }
         }
-        cx.waker().wake_by_ref();
+        self.pace.pause(cx, self.client.watch.bulk());
         Poll::Pending
     }
 

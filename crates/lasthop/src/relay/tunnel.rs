@@ -10,14 +10,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::Outbox;
-use crate::transport::{BUFFER_BYTES, Buffer, BufferPool, Stream, Watch};
+use crate::transport::{
+    BUFFER_BYTES, Buffer, BufferPool, Bulk, Pace, READS_IN_A_ROW_MAX, Stream, Watch,
+};
 
 /// Bytes that may wait for one side of a tunnel that reads slowly.
 const WAITING_BYTES_MAX: usize = BUFFER_BYTES;
-
-/// Reads in a row before a tunnel lets other connections of the worker run. tokio's own budget
-/// would do it at 128; a bulk transfer at 16 KiB a read holds the worker much longer than that.
-const READS_IN_A_ROW_MAX: usize = 16;
 
 /// Silence allowed once one side has ended. What is left is the other's farewell, and an app whose
 /// work is done should not hold its connection for a client that forgot to close.
@@ -40,6 +38,7 @@ pub struct Direction {
     waiting: Outbox,
     source_ended: bool,
     end_passed_on: bool,
+    pace: Pace,
 }
 
 impl Direction {
@@ -53,6 +52,7 @@ impl Direction {
             waiting,
             source_ended: false,
             end_passed_on: false,
+            pace: Pace::default(),
         }
     }
 
@@ -62,11 +62,12 @@ impl Direction {
         cx: &mut Context<'_>,
         from: &mut Stream,
         to: &mut Stream,
-        moved: &mut bool,
+        (bulk, moved): (&Bulk, &mut bool),
     ) -> Poll<io::Result<()>> {
         if self.end_passed_on {
             return Poll::Ready(Ok(()));
         }
+        ready!(self.pace.poll_turn(cx, bulk));
         for _ in 0..READS_IN_A_ROW_MAX {
             let before = self.waiting.unsent();
             let flushed = self.waiting.poll_flush(cx, to)?;
@@ -91,7 +92,7 @@ impl Direction {
             *moved = true;
             self.source_ended = count == 0;
         }
-        cx.waker().wake_by_ref();
+        self.pace.pause(cx, bulk);
         Poll::Pending
     }
 }
@@ -109,11 +110,11 @@ pub fn tunnel(
     watch.due_in(timeout);
     poll_fn(move |cx| {
         let mut moved = false;
-        let up = match up.poll_move(cx, &mut client, &mut app, &mut moved) {
+        let up = match up.poll_move(cx, &mut client, &mut app, (watch.bulk(), &mut moved)) {
             Poll::Ready(Err(error)) => return Poll::Ready(TunnelEnd::Broken(error)),
             other => other.is_ready(),
         };
-        let down = match down.poll_move(cx, &mut app, &mut client, &mut moved) {
+        let down = match down.poll_move(cx, &mut app, &mut client, (watch.bulk(), &mut moved)) {
             Poll::Ready(Err(error)) => return Poll::Ready(TunnelEnd::Broken(error)),
             other => other.is_ready(),
         };

@@ -229,6 +229,8 @@ impl Worker {
         for upstream in &self.site.upstreams {
             chores.spawn_local(Rc::clone(upstream).watch_idle());
         }
+        let bulk = self.site.connections.bulk().clone();
+        chores.spawn_local(async move { bulk.keep_turning().await });
         let (site, door) = (Rc::clone(&self.site), Rc::clone(&self.door));
         chores.spawn_local(async move {
             let expire = |now| {

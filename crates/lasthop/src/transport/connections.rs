@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 use tokio::sync::Notify;
 
+use super::bulk::Bulk;
 use super::clock::{Clock, TICK};
 use super::eviction::{Batches, Evictable};
 use super::load::Load;
@@ -44,6 +45,7 @@ struct Inner {
     /// Grows with every connection that becomes idle or begins a head.
     turn: Cell<u64>,
     clock: Clock,
+    bulk: Bulk,
     draining: Cell<bool>,
     occupied: Notify,
     emptied: Notify,
@@ -84,6 +86,7 @@ impl Connections {
             batches: RefCell::default(),
             turn: Cell::new(0),
             clock,
+            bulk: Bulk::default(),
             draining: Cell::new(false),
             occupied: Notify::new(),
             emptied: Notify::new(),
@@ -131,6 +134,11 @@ impl Connections {
     /// The clock that deadlines are set by.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// The turns of large transfers.
+    pub fn bulk(&self) -> &Bulk {
+        &self.0.bulk
     }
 
     /// Whether [`Connections::drain`] has been called.
@@ -341,6 +349,11 @@ impl Watch {
     /// A slot for a second descriptor of this connection, if there is one.
     pub fn second_slot(&self) -> Option<Slot> {
         self.table.0.slots.second()
+    }
+
+    /// The turns of large transfers.
+    pub fn bulk(&self) -> &Bulk {
+        &self.table.0.bulk
     }
 
     /// The time by the worker's coarse clock.

@@ -6,6 +6,7 @@
 
 mod accepted;
 mod buffer;
+mod bulk;
 mod clock;
 mod connections;
 mod eviction;
@@ -15,6 +16,7 @@ mod stream;
 
 pub use accepted::Accepted;
 pub use buffer::{BUFFER_BYTES, Buffer, BufferPool};
+pub use bulk::{Bulk, Pace, READS_IN_A_ROW_MAX};
 pub use clock::{Clock, TICK};
 pub use connections::{Connections, Interrupt, Watch};
 pub use eviction::Evictable;
