@@ -110,7 +110,7 @@ enum Words {
 #[derive(Args)]
 struct RunArguments {
     /// The configuration file [default: /etc/lasthop/lasthop.toml]
-    #[arg(value_name = "CONFIG", conflicts_with_all = ["listen", "to", "admin", "workers", "share"])]
+    #[arg(value_name = "CONFIG", conflicts_with_all = ["listen", "to", "admin", "access_log", "workers", "share"])]
     config: Option<PathBuf>,
     /// Listen here, without a file; may be repeated
     #[arg(long, value_name = "ADDR", requires = "to")]
@@ -121,6 +121,9 @@ struct RunArguments {
     /// Serve metrics and health to operators here: a loopback or unix address
     #[arg(long, value_name = "ADDR", requires = "listen")]
     admin: Option<String>,
+    /// Write the access log there: off, stdout or the path of a file [default: stdout]
+    #[arg(long, value_name = "WHERE", requires = "listen")]
+    access_log: Option<String>,
     /// Worker threads; 0: one per core [default: 0]
     #[arg(long, value_name = "N", requires = "listen")]
     workers: Option<usize>,
@@ -162,6 +165,7 @@ fn run(arguments: RunArguments) -> RunFrom {
         listen: arguments.listen,
         to: arguments.to,
         admin: arguments.admin,
+        access_log: arguments.access_log,
         workers: arguments.workers,
         share: arguments.share,
     })
@@ -235,11 +239,12 @@ mod tests {
             listen: vec!["127.0.0.1:0".to_owned(), "unix:/l".to_owned()],
             to: vec!["127.0.0.1:3000".to_owned(), "unix:/a".to_owned()],
             admin: Some("127.0.0.1:0".to_owned()),
+            access_log: Some("off".to_owned()),
             workers: Some(2),
             share: true,
         };
         let line = "run --listen 127.0.0.1:0 --listen unix:/l --to 127.0.0.1:3000 --to unix:/a --admin 127.0.0.1:0 \
-                    --workers 2 --share";
+                    --access-log off --workers 2 --share";
         assert_eq!(read(line), Ok(Command::Run(RunFrom::Flags(flags))));
     }
 
@@ -260,6 +265,7 @@ mod tests {
         assert!(refused("run --listen 127.0.0.1:8080").contains("--to"));
         assert!(refused("run --to 127.0.0.1:3000").contains("--listen"));
         assert!(refused("run --admin 127.0.0.1:9180").contains("--listen"));
+        assert!(refused("run --access-log off").contains("--listen"));
         assert!(refused("run --workers 2").contains("--listen"));
         assert!(refused("run --share").contains("--listen"));
     }

@@ -23,4 +23,4 @@ mod view;
 
 pub use open::{OpenAdmin, OpenError, open};
 pub use thread::AdminThread;
-pub use view::{LogDrops, ServerState, View};
+pub use view::{LogDrops, LogDropsReader, ServerState, View};

@@ -21,8 +21,11 @@ pub struct View {
     /// Whether it serves or drains, and since when it runs.
     pub state: Arc<ServerState>,
     /// How many lines the logs have lost. Asked at each reading, on the admin thread.
-    pub log_drops: Arc<dyn Fn() -> LogDrops + Send + Sync>,
+    pub log_drops: LogDropsReader,
 }
+
+/// Reads how many lines the logs have lost.
+pub type LogDropsReader = Arc<dyn Fn() -> LogDrops + Send + Sync>;
 
 impl fmt::Debug for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

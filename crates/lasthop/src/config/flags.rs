@@ -9,7 +9,9 @@ use toml::Spanned;
 
 use super::error::ConfigError;
 use super::source::Source;
-use super::spelling::{AdminTable, Count, File, List, ListenerTable, ServerTable, UpstreamTable};
+use super::spelling::{
+    AdminTable, Count, File, List, ListenerTable, LogTable, ServerTable, UpstreamTable,
+};
 use super::{Config, rules};
 
 /// The name of the one upstream there is without a file.
@@ -26,6 +28,8 @@ pub struct RunFlags {
     pub workers: Option<usize>,
     /// `--admin`: the address for operators, as written.
     pub admin: Option<String>,
+    /// `--access-log`: where it is written, as written.
+    pub access_log: Option<String>,
     /// `--share`.
     pub share: bool,
 }
@@ -76,7 +80,15 @@ fn spell(flags: &RunFlags, line: &mut String) -> File {
         };
         Spanned::new(span, table)
     });
+    let access = flags
+        .access_log
+        .as_ref()
+        .map(|access| Spanned::new(write(line, "--access-log", access), access.clone()));
     File {
+        log: LogTable {
+            access,
+            ..LogTable::default()
+        },
         server: ServerTable {
             workers,
             share: Some(Spanned::new(0..0, flags.share)),

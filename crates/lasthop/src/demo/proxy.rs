@@ -1,8 +1,8 @@
 //! A lasthop of its own process for the demo: started with flags, awaited, ended on drop.
 //!
-//! It is a child process and not a thread, so that `/proc/PID/stat` counts the proxy's CPU time and nothing else's. The
-//! standard output is read for the line that says where it serves, and on, so that a full pipe never stalls the child;
-//! of what it says on the standard error the last lines are kept for the message in case it fails.
+//! It is a child process and not a thread, so that `/proc/PID/stat` counts the proxy's CPU time and nothing else's. Its
+//! standard error is read for the line that says where it serves, and on; the last lines are kept for the message in
+//! case it fails.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -64,10 +64,11 @@ impl Proxy {
     pub fn start(binary: &Path, target: &OsStr) -> Result<Self, ProxyError> {
         let mut command = Command::new(binary);
         command
-            .args(["run", "--listen", "127.0.0.1:0", "--workers", "1", "--to"])
+            .args(["run", "--listen", "127.0.0.1:0", "--workers", "1"])
+            .args(["--access-log", "off", "--to"])
             .arg(target)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(Stdio::null())
             .stderr(Stdio::piped());
         // The guard ends it; this is for a harness that is killed and drops no guard.
         let mut child = process::die_with_parent(&mut command)
@@ -78,17 +79,16 @@ impl Proxy {
             })?;
         let complaints = Arc::new(Mutex::new(VecDeque::new()));
         let (announce, announced) = mpsc::sync_channel(1);
-        let readers = (child.stdout.take(), child.stderr.take());
+        let stderr = child.stderr.take();
         // From here on the guard owns the child: every early return ends it.
         let mut proxy = Self {
             child,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             complaints: Arc::clone(&complaints),
         };
-        if let (Some(stdout), Some(stderr)) = readers {
-            // Both threads end with the pipe, that is with the child.
-            thread::spawn(move || watch_output(stdout, &announce));
-            thread::spawn(move || keep_last_lines(stderr, &complaints));
+        if let Some(stderr) = stderr {
+            // It ends with the pipe, that is with the child.
+            thread::spawn(move || watch(stderr, &announce, &complaints));
         }
         match announced.recv_timeout(START_DEADLINE) {
             Ok(address) => proxy.address = address,
@@ -148,36 +148,32 @@ impl Drop for Proxy {
     }
 }
 
-/// Sends the address of the first announcement, then reads on and discards.
-fn watch_output(stdout: impl Read, announce: &mpsc::SyncSender<SocketAddr>) {
-    let mut stdout = BufReader::new(stdout);
-    let mut line = String::new();
-    while matches!(stdout.read_line(&mut line), Ok(length) if length > 0) {
+/// Sends the address of the first announcement and keeps the last lines of all others.
+fn watch(
+    stderr: impl Read,
+    announce: &mpsc::SyncSender<SocketAddr>,
+    complaints: &Mutex<VecDeque<String>>,
+) {
+    for line in BufReader::new(stderr).split(b'\n') {
+        // A failing read means that the child is gone, which its owner notices by itself.
+        let Ok(line) = line else { return };
+        let line = String::from_utf8_lossy(&line).into_owned();
         if let Some(address) = announced_address(&line) {
             // The starter may have given up; then nobody asks any more.
             let _ = announce.try_send(address);
-            break;
+            continue;
         }
-        line.clear();
+        let mut lines = complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == COMPLAINT_LINES_MAX {
+            lines.pop_front();
+        }
+        lines.push_back(line);
     }
-    // A failing read means that the child is gone, which its owner notices by itself.
-    let _ = io::copy(&mut stdout, &mut io::sink());
 }
 
 fn announced_address(line: &str) -> Option<SocketAddr> {
     let address = line.strip_prefix(ANNOUNCEMENT)?;
     address.split_whitespace().next()?.parse().ok()
-}
-
-fn keep_last_lines(stderr: impl Read, complaints: &Mutex<VecDeque<String>>) {
-    for line in BufReader::new(stderr).split(b'\n') {
-        let Ok(line) = line else { return };
-        let mut lines = complaints.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == COMPLAINT_LINES_MAX {
-            lines.pop_front();
-        }
-        lines.push_back(String::from_utf8_lossy(&line).into_owned());
-    }
 }
 
 #[cfg(test)]
@@ -222,7 +218,7 @@ mod tests {
     fn only_the_last_complaints_are_kept() {
         let complaints = Mutex::new(VecDeque::new());
         let said: String = (0..25).map(|n| format!("line {n}\n")).collect();
-        keep_last_lines(said.as_bytes(), &complaints);
+        watch(said.as_bytes(), &mpsc::sync_channel(1).0, &complaints);
         let lines = complaints.into_inner().unwrap();
         assert_eq!(lines.len(), COMPLAINT_LINES_MAX);
         assert_eq!(lines.back().map(String::as_str), Some("line 24"));

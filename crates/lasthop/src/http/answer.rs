@@ -10,6 +10,7 @@ use std::task::{Poll, ready};
 
 use lasthop_http1::Version;
 
+use super::account::Account;
 use super::client::Client;
 use super::fault::{Blame, Fault, Gone};
 use super::forward::After;
@@ -23,15 +24,22 @@ pub(super) async fn instead(
     client: &mut Client,
     listener: &ListenerSite,
     manner: &Manner,
+    account: &mut Account,
     fault: Fault,
 ) -> After {
     report::fault(client, listener, manner, &fault);
-    let status = match (&fault, fault.status()) {
-        (Fault::ClientGone(Gone::NotReading), _) => return After::Reset,
-        (_, None) => return After::Close,
-        (_, Some(_)) if manner.is_torn => return After::Reset,
-        (_, Some(_)) if manner.is_answered => return After::Close,
-        (_, Some(status)) => status,
+    let status = fault
+        .status()
+        .filter(|_| !manner.is_torn && !manner.is_answered);
+    account.fails(&fault, manner, status);
+    let Some(status) = status else {
+        let not_reading = matches!(fault, Fault::ClientGone(Gone::NotReading));
+        let torn = manner.is_torn && fault.status().is_some();
+        return if not_reading || torn {
+            After::Reset
+        } else {
+            After::Close
+        };
     };
     let may_go_on = manner.keep_alive
         && manner.is_read

@@ -139,9 +139,11 @@ impl Client {
             }
             let count = poll_fn(|cx| {
                 if let Poll::Ready(count) = self.poll_fill(cx, pool, limits.bytes_max) {
-                    return Poll::Ready(
-                        count.map_err(|error| Fault::ClientGone(Gone::Failed(error))),
-                    );
+                    return Poll::Ready(match count {
+                        // It has gone without a word, however it did.
+                        Err(_) if !self.has_spoken() => Ok(0),
+                        count => count.map_err(|error| Fault::ClientGone(Gone::Failed(error))),
+                    });
                 }
                 self.watch.is_reading();
                 if !self.has_spoken() {
@@ -161,6 +163,12 @@ impl Client {
                 return Err(Refusal::new(400, "the request ended within its head").into());
             }
         }
+    }
+
+    /// Bytes received and used: what is left in `input` belongs to what comes next.
+    pub(super) fn consumed(&self) -> u64 {
+        let unused = self.input.as_ref().map_or(0, Buffer::len);
+        self.stream.received() - unused as u64
     }
 
     /// Whether anything of a request is there. A lone empty line is not: it is what some clients send

@@ -36,6 +36,8 @@ pub(super) struct Download {
 /// What the head of a final answer says about what comes after it.
 #[derive(Debug)]
 pub(super) struct Answer {
+    /// Its status.
+    pub(super) status: u16,
     /// The app's connection can take another request once the body is whole.
     pub(super) app_persists: bool,
     /// But not at once: the head declares a body that must not follow, and might.
@@ -138,6 +140,7 @@ impl Download {
                 ResponseBody::UntilClose => Body::until_close(framing == Framing::Chunked),
             };
             Head::Final(Answer {
+                status: head.status,
                 app_persists: head.keep_alive && head.body != ResponseBody::UntilClose,
                 app_needs_rest: head.withholds_body,
                 app_timeout: head

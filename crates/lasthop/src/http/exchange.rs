@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use lasthop_http1::scan::HeadScan;
 
+use super::account::Account;
 use super::client::{Client, poll_fill};
 use super::download::{Answer, Download, Ends, Head, head_limits};
 use super::fault::{Cut, Fault, Gone};
@@ -24,6 +25,7 @@ pub(super) struct Exchange<'a> {
     pub(super) listener: &'a ListenerSite,
     pub(super) request: &'a mut Request,
     manner: &'a mut Manner,
+    pub(super) account: &'a mut Account,
     app: Option<Connection>,
     app_input: Option<Buffer>,
     scan: HeadScan,
@@ -60,6 +62,7 @@ impl<'a> Exchange<'a> {
         listener: &'a ListenerSite,
         request: &'a mut Request,
         manner: &'a mut Manner,
+        account: &'a mut Account,
     ) -> Self {
         let buffer_bytes = request.upstream.settings.buffer.response;
         Self {
@@ -68,6 +71,7 @@ impl<'a> Exchange<'a> {
             listener,
             request,
             manner,
+            account,
             app: None,
             app_input: None,
             scan: HeadScan::response(),
@@ -80,7 +84,8 @@ impl<'a> Exchange<'a> {
     }
 
     /// Uses `app` from here on.
-    pub(super) fn take(&mut self, app: Connection) {
+    pub(super) fn take(&mut self, mut app: Connection) {
+        self.account.takes(&mut app, &self.request.upstream);
         self.app = Some(app);
     }
 
@@ -232,7 +237,10 @@ impl<'a> Exchange<'a> {
         match &head {
             // The client has been told to go on, or is about to be.
             Head::Interim => self.request.expects_continue = false,
-            Head::Final(_) => self.waits_for = None,
+            Head::Final(answer) => {
+                self.account.answers(answer.status, &self.request.upstream);
+                self.waits_for = None;
+            }
         }
         Ok(head)
     }
@@ -373,6 +381,7 @@ impl<'a> Exchange<'a> {
                 app,
                 from_app: self.app_input.take(),
                 timeout: self.request.upstream.settings.tunnel_timeout,
+                account: None,
             })),
             None => After::Close,
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use lasthop_http1::refusal::Refusal;
 use tracing::Level;
 
+use crate::observe::EndedBy;
 use crate::upstream::{ConnectError, ConnectErrorKind};
 
 /// Why the proxy itself has to answer, or cannot.
@@ -129,6 +130,50 @@ impl Fault {
         }
     }
 
+    /// A short name, by which the log tells apart what it sums up: finer than the error type where
+    /// the remedy differs.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Request(refusal) => match refusal.status {
+                405 => "connect_method",
+                413 => "body_too_large",
+                414 => "target_too_long",
+                431 => "head_too_large",
+                501 => "not_implemented",
+                505 => "version",
+                _ => "malformed_request",
+            },
+            Self::SlowHead => "slow_head",
+            Self::SlowBody => "slow_body",
+            Self::CutBody => "cut_body",
+            Self::NoRoute => "no_route",
+            Self::Connect(error) => error.kind.label(),
+            Self::ResponseTimeout(_) => "response_timeout",
+            Self::AppBodyTimeout(_) => "body_timeout",
+            Self::BadAnswer(_) => "bad_answer",
+            Self::CutAnswer(_) => "cut_answer",
+            Self::ClientGone(_) => "client_gone",
+        }
+    }
+
+    /// Whether failures of this kind are the clients' doing.
+    pub(super) fn is_of_client(kind: &str) -> bool {
+        matches!(
+            kind,
+            "connect_method"
+                | "body_too_large"
+                | "target_too_long"
+                | "head_too_large"
+                | "not_implemented"
+                | "version"
+                | "malformed_request"
+                | "slow_head"
+                | "slow_body"
+                | "cut_body"
+                | "client_gone"
+        )
+    }
+
     /// Whether the shortage will pass by itself, and after how many seconds to come back.
     pub(super) fn retry_after(&self) -> Option<u32> {
         match self {
@@ -166,12 +211,24 @@ impl Fault {
         }
     }
 
-    /// How loud the log is. A client's mistake is the client's business.
+    /// How loud the log is. A client's mistake is the client's business, and one that leaves is
+    /// nobody's; since repeated ones are summed up, a crowd of either fills no disk.
     pub(super) fn severity(&self) -> Level {
         match self.blame() {
-            Blame::Client => Level::DEBUG,
-            Blame::Configuration => Level::INFO,
+            _ if matches!(self, Self::ClientGone(_)) => Level::DEBUG,
+            Blame::Client | Blame::Configuration => Level::INFO,
             Blame::Upstream | Blame::Us => Level::WARN,
+        }
+    }
+
+    /// Who ended the exchange before its time: who left, failed or was too slow; we ourselves
+    /// where we would not go on.
+    pub(super) fn ended_by(&self) -> EndedBy {
+        match self.blame() {
+            _ if matches!(self, Self::Request(_)) => EndedBy::Proxy,
+            Blame::Client => EndedBy::Client,
+            Blame::Upstream => EndedBy::Upstream,
+            Blame::Us | Blame::Configuration => EndedBy::Proxy,
         }
     }
 }

@@ -6,8 +6,10 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::{Poll, ready};
 
+use super::account::Account;
 use super::answer;
 use super::client::{Client, unless_gone};
 use super::download::{Answer, Ends, Head};
@@ -42,39 +44,49 @@ pub(super) struct Joined {
     pub(super) app: Connection,
     pub(super) from_app: Option<Buffer>,
     pub(super) timeout: std::time::Duration,
+    /// The request's account, where its log line is still to be written.
+    pub(super) account: Option<Box<Account>>,
 }
 
 /// Deals with the next request of `client`.
-pub(super) async fn forward(client: &mut Client, listener: &ListenerSite) -> After {
+pub(super) async fn forward(client: &mut Client, listener: &Rc<ListenerSite>) -> After {
     let mut manner = Manner::default();
-    match carry(client, listener, &mut manner).await {
-        Ok(after) => after,
-        Err(fault) => answer::instead(client, listener, &manner, fault).await,
-    }
+    let mut account = Account::open(client, listener);
+    let after = match carry(client, listener, &mut manner, &mut account).await {
+        Ok(Some(after)) => after,
+        Ok(None) => {
+            account.forget();
+            return After::Close;
+        }
+        Err(fault) => answer::instead(client, listener, &manner, &mut account, fault).await,
+    };
+    account.close(client, &manner, after)
 }
 
-/// Carries a request to its app and the answer back.
+/// Carries a request to its app and the answer back; none if the client left before it asked for
+/// anything.
 async fn carry(
     client: &mut Client,
     listener: &ListenerSite,
     manner: &mut Manner,
-) -> Result<After, Fault> {
+    account: &mut Account,
+) -> Result<Option<After>, Fault> {
     let head = client.read_head(listener).await;
     // Known even of a head that is refused, so that the refusal has no body either.
     manner.is_head = client.begins_with_head_method();
     let Some(length) = head? else {
-        return Ok(After::Close);
+        return Ok(None);
     };
-    let mut request = request::take(client, listener, length, manner)?;
+    let mut request = request::take(client, listener, length, manner, account)?;
     if request.upload.is_worth_buffering() && !request.expects_continue {
         buffer_body(client, listener, &mut request, manner).await?;
     }
-    let mut exchange = Exchange::new(client, listener, &mut request, manner);
+    let mut exchange = Exchange::new(client, listener, &mut request, manner, account);
     let answer = deliver(&mut exchange).await?;
     exchange.begin(answer);
     poll_fn(|cx| exchange.poll_answer(cx)).await?;
     exchange.finish();
-    Ok(settle(exchange))
+    Ok(Some(settle(exchange)))
 }
 
 /// Waits for a body of known length until it is whole or the buffer is full: a client that stalls
@@ -117,6 +129,7 @@ async fn deliver(exchange: &mut Exchange<'_>) -> Result<Answer, Fault> {
         let app = match upstream.idle_connection(need) {
             Some(idle) => idle,
             None => {
+                exchange.account.asks();
                 let queued = Cell::new(false);
                 let checkout = Box::pin(upstream.checkout(need, &queued));
                 let pool = &exchange.listener.site.buffers;

@@ -5,6 +5,8 @@
 //! can go wrong, with whose fault it is and what the client is told; `answer` the proxy's own words; `refuse` those for clients that
 //! there is no room for.
 
+mod account;
+mod advice;
 mod answer;
 mod body;
 mod client;
@@ -22,5 +24,6 @@ mod upload;
 
 pub use date::DateText;
 pub use refuse::{GOODBYES_MAX, Goodbyes};
+pub use report::again as report_again;
 pub use serve::serve;
 pub use site::{ListenerSite, Site};

@@ -1,12 +1,16 @@
 //! What the operator log says about a fault: once, then counted.
 //!
 //! The first of a kind is logged at once with the fix in words where the host can tell it; the next
-//! one after ten quiet seconds says how many were passed over. Each worker counts for itself.
+//! one after ten quiet seconds says how many were passed over, and where there is no next one the
+//! main thread says it ([`again`]). All workers count together.
 
+use super::advice;
 use super::client::Client;
 use super::fault::Fault;
 use super::request::Manner;
 use super::site::ListenerSite;
+use crate::config::Config;
+use crate::observe::FailureKey;
 
 /// Logs `fault`, unless its kind was logged a moment ago.
 pub(super) fn fault(client: &Client, listener: &ListenerSite, manner: &Manner, fault: &Fault) {
@@ -17,22 +21,15 @@ pub(super) fn fault(client: &Client, listener: &ListenerSite, manner: &Manner, f
     let site = &listener.site;
     let route = manner.route.map(|route| &site.config.routes[route]);
     let upstream = route.map(|route| &*site.config.upstreams[route.upstream].name);
-    let what = match fault {
-        Fault::Connect(error) => error.kind.label(),
-        other => other.error_type(),
-    };
-    let key = (what, route.map(|route| route.upstream));
+    let key = (fault.kind(), route.map(|route| route.upstream));
     let Some(repeated) = site.repeats.admit(key, client.watch.now()) else {
         return;
     };
-    let fix = match fault {
-        Fault::Connect(error) => error.fix(),
-        _ => None,
-    };
+    let fix = advice::fix(fault);
     let listener = &*listener.settings.name;
     let route = route.map(|route| &*route.name);
     let status = fault.status();
-    let error = fault.error_type();
+    let (kind, error) = (fault.kind(), fault.error_type());
     let details = fault.to_string();
     let repeated = (repeated > 0).then_some(repeated);
     macro_rules! log {
@@ -43,9 +40,10 @@ pub(super) fn fault(client: &Client, listener: &ListenerSite, manner: &Manner, f
                 upstream,
                 client = &*client.peer.text,
                 status,
+                kind,
                 error,
                 details,
-                fix,
+                fix = fix.as_deref(),
                 repeated,
                 "request failed"
             )
@@ -55,5 +53,17 @@ pub(super) fn fault(client: &Client, listener: &ListenerSite, manner: &Manner, f
         tracing::Level::WARN => log!(warn),
         tracing::Level::INFO => log!(info),
         _ => log!(debug),
+    }
+}
+
+/// Says how many failures of each kind went unlogged since one of them was.
+pub fn again(config: &Config, unlogged: &[(FailureKey, u64)]) {
+    for ((kind, upstream), repeated) in unlogged {
+        let upstream = upstream.map(|upstream| &*config.upstreams[upstream].name);
+        if Fault::is_of_client(kind) {
+            tracing::info!(kind, upstream, repeated, "requests failed again");
+        } else {
+            tracing::warn!(kind, upstream, repeated, "requests failed again");
+        }
     }
 }

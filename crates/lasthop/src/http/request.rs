@@ -11,6 +11,7 @@ use lasthop_http1::forwarding::Forwarding;
 use lasthop_http1::refusal::Refusal;
 use lasthop_http1::request::{self, RequestBody};
 
+use super::account::Account;
 use super::body::Body;
 use super::client::Client;
 use super::fault::Fault;
@@ -77,11 +78,12 @@ pub(super) fn take(
     listener: &ListenerSite,
     length: usize,
     manner: &mut Manner,
+    account: &mut Account,
 ) -> Result<Request, Fault> {
     let Some(mut input) = client.input.take() else {
         return Err(Refusal::new(400, "no head").into());
     };
-    let taken = read(&input.filled()[..length], client, listener, manner);
+    let taken = read(&input.filled()[..length], client, listener, manner, account);
     // Whatever became of the head, the bytes behind it are the body's or the next request's.
     input.consume(length);
     if !input.is_empty() {
@@ -96,6 +98,7 @@ fn read(
     client: &Client,
     listener: &ListenerSite,
     manner: &mut Manner,
+    account: &mut Account,
 ) -> Result<Request, Fault> {
     let site = &listener.site;
     let mut storage = FieldStorage::default();
@@ -104,6 +107,8 @@ fn read(
     manner.is_head = head.is_head();
     manner.keep_alive = head.keep_alive;
     manner.is_read = head.body.is_empty();
+    let received_id = head.request_id().filter(|_| client.peer.trusted);
+    account.describe(client, &head, received_id);
     // `OPTIONS *` is about the server as a whole: whoever has its root.
     let path = match head.path() {
         "*" => "/",
@@ -125,13 +130,18 @@ fn read(
     let mut upload = Upload::new(body, &site.buffers, buffer_bytes, route.body_size_max);
     upload.check_size(declared)?;
     let host_fallback = host_fallback(&client.stream, head.authority().is_none());
+    let made_id = account.id().hex();
+    let request_id = upstream.settings.request_id.then(|| {
+        let made_id = str::from_utf8(&made_id).unwrap_or_default();
+        received_id.unwrap_or(made_id)
+    });
     let forwarding = Forwarding {
         peer_ip: client.peer.ip.map(|_| &*client.peer.text),
         proto: "http",
         trusted: client.peer.trusted,
         via: upstream.settings.via,
         forwarded: upstream.settings.forwarded,
-        request_id: None,
+        request_id,
         host_fallback: &host_fallback,
     };
     let mut scratch = site.scratch.borrow_mut();

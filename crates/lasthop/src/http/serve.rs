@@ -4,17 +4,19 @@ use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::task::spawn_local;
 
+use super::account::Account;
 use super::client::{Client, Peer, Standing, Woken};
 use super::forward::{After, Joined, forward};
 use super::refuse;
 use super::site::ListenerSite;
-use crate::relay::{Direction, TunnelEnd, tunnel};
+use crate::relay::{Direction, Tunnel, TunnelEnd};
 use crate::transport::Stream;
+use crate::upstream::Hold;
 
 /// How long a lingering close waits for a client to say something more, and how long in all. A third
 /// of nginx' `lingering_timeout` and `lingering_time`: enough for a client to read a line of text,
@@ -64,7 +66,7 @@ pub fn serve(
             After::Next | After::Close => {}
             After::Reset => client.stream.reset_on_close(true),
             After::Linger => Box::pin(linger(&mut client, &listener)).await,
-            After::Tunnel(joined) => join(client, &listener, *joined, present),
+            After::Tunnel(joined) => join(client, listener, *joined, present),
         }
     }
 }
@@ -127,9 +129,9 @@ async fn linger(client: &mut Client, listener: &ListenerSite) {
 }
 
 /// Joins client and app into a tunnel, which is a task of its own from here on.
-fn join(client: Client, listener: &ListenerSite, joined: Joined, present: Present) {
+fn join(client: Client, listener: Rc<ListenerSite>, joined: Joined, present: Present) {
     let Client {
-        stream,
+        mut stream,
         input,
         watch,
         ..
@@ -138,20 +140,52 @@ fn join(client: Client, listener: &ListenerSite, joined: Joined, present: Presen
         app,
         from_app,
         timeout,
+        account,
     } = joined;
-    let (app, permit) = app.into_parts();
+    // What has passed before belongs to the request; what was read ahead to the tunnel.
+    stream.count_from(input.as_ref().map_or(0, |input| input.len() as u64));
+    let (app, hold) = app.into_parts();
     let pool = &listener.site.buffers;
     let up = Direction::new(pool, input);
     let down = Direction::new(pool, from_app);
-    let mut tunnel = tunnel((stream, up), (app, down), watch, timeout);
-    spawn_local(poll_fn(move |cx| {
-        // Held for as long as the tunnel is.
-        let _held = (&permit, &present);
-        match ready!(Pin::new(&mut tunnel).poll(cx)) {
-            TunnelEnd::Closed => tracing::debug!("tunnel closed"),
-            TunnelEnd::Silent => tracing::debug!(?timeout, "tunnel silent for too long"),
-            TunnelEnd::Broken(error) => tracing::debug!(%error, "tunnel broken"),
-        }
+    spawn_local(Upgraded {
+        tunnel: Tunnel::new((stream, up), (app, down), watch, timeout),
+        end: None,
+        account,
+        listener,
+        _hold: hold,
+        _present: present,
+    });
+}
+
+/// A client's connection after an upgrade. However it ends, it is counted and told.
+struct Upgraded {
+    tunnel: Tunnel,
+    end: Option<TunnelEnd>,
+    account: Option<Box<Account>>,
+    listener: Rc<ListenerSite>,
+    /// Kept for as long as the tunnel is.
+    _hold: Hold,
+    _present: Present,
+}
+
+impl Future for Upgraded {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        this.end = Some(ready!(Pin::new(&mut this.tunnel).poll(cx)));
         Poll::Ready(())
-    }));
+    }
+}
+
+impl Drop for Upgraded {
+    fn drop(&mut self) {
+        let client = self.tunnel.client();
+        let (received, sent) = (client.received(), client.sent());
+        self.listener.count_bytes(received, sent);
+        if let Some(account) = self.account.take() {
+            account.close_tunnel(self.end.as_ref(), received, sent);
+        }
+    }
 }

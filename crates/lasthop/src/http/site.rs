@@ -12,6 +12,7 @@ use super::date::DateText;
 use crate::config::{Config, Listener};
 use crate::observe::Repeats;
 use crate::observe::metrics::WorkerMetrics;
+use crate::observe::{RequestIds, WorkerLog};
 use crate::route::RouteTable;
 use crate::transport::{BufferPool, Connections};
 use crate::upstream::Upstream;
@@ -35,6 +36,12 @@ pub struct Site {
     pub date: DateText,
     /// Failures that repeat are counted here instead of filling the log.
     pub repeats: Repeats,
+    /// The access log, where there is one.
+    pub access: Option<WorkerLog>,
+    /// Names for requests.
+    pub request_ids: RequestIds,
+    /// Whether anybody will see how long requests take: without, the clock is not read for them.
+    pub is_timed: bool,
     /// What this worker counts; only its own thread writes here.
     pub metrics: Arc<WorkerMetrics>,
 }
@@ -50,4 +57,13 @@ pub struct ListenerSite {
     pub settings: Listener,
     /// Bounds on a request's head, from those settings.
     pub limits: HeadLimits,
+}
+
+impl ListenerSite {
+    /// Counts bytes from and to a client.
+    pub(super) fn count_bytes(&self, received: u64, sent: u64) {
+        let metrics = &self.site.metrics.listeners[self.index];
+        metrics.received_bytes.add(received);
+        metrics.sent_bytes.add(sent);
+    }
 }

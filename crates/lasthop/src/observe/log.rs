@@ -25,6 +25,22 @@ impl LogGuard {
     pub(super) fn dropped(&self) -> ErrorCounter {
         self.dropped.clone()
     }
+
+    /// The same, for others to read.
+    pub fn drops(&self) -> OperatorDrops {
+        OperatorDrops(self.dropped.clone())
+    }
+}
+
+/// Reads how many lines of the operator log were dropped.
+#[derive(Clone, Debug)]
+pub struct OperatorDrops(ErrorCounter);
+
+impl OperatorDrops {
+    /// Lines since the start.
+    pub fn lines(&self) -> u64 {
+        self.0.dropped_lines() as u64
+    }
 }
 
 /// Starts the log. Only the first call in a process has an effect.

@@ -11,5 +11,5 @@ pub use access::{
     WorkerLog,
 };
 pub use drops::Drops;
-pub use log::{LogGuard, start_log};
+pub use log::{LogGuard, OperatorDrops, start_log};
 pub use repeats::{FailureKey, Repeats};

@@ -6,4 +6,4 @@ mod outbox;
 mod tunnel;
 
 pub use outbox::Outbox;
-pub use tunnel::{Direction, TunnelEnd, tunnel};
+pub use tunnel::{Direction, Side, Tunnel, TunnelEnd};

@@ -4,8 +4,8 @@
 //! half-close and may go on sending. (Racing two copies and dropping the loser would cut off what
 //! is still to come.) A quiet tunnel holds two sockets and no buffer.
 
-use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,15 +21,30 @@ const WAITING_BYTES_MAX: usize = BUFFER_BYTES;
 /// work is done should not hold its connection for a client that forgot to close.
 const FAREWELL_MAX: Duration = Duration::from_secs(60);
 
+/// A side of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The client's.
+    Client,
+    /// The app's.
+    App,
+}
+
 /// How a tunnel ended.
 #[derive(Debug)]
 pub enum TunnelEnd {
-    /// Both sides sent their end and it was passed on.
-    Closed,
+    /// Both sides sent their end and it was passed on; this one was the first.
+    Closed(Side),
     /// Nobody sent anything for the tunnel timeout.
     Silent,
-    /// One side failed (a reset, as a rule); the other was closed with it.
-    Broken(io::Error),
+    /// This side failed (a reset, as a rule); the other was closed with it.
+    Broken(Side, io::Error),
+}
+
+/// Which end of a direction failed.
+enum Failed {
+    Source(io::Error),
+    Destination(io::Error),
 }
 
 /// One direction of a tunnel: what one side has sent and the other has not yet taken.
@@ -63,14 +78,17 @@ impl Direction {
         from: &mut Stream,
         to: &mut Stream,
         (bulk, moved): (&Bulk, &mut bool),
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<Result<(), Failed>> {
         if self.end_passed_on {
             return Poll::Ready(Ok(()));
         }
         ready!(self.pace.poll_turn(cx, bulk));
         for _ in 0..READS_IN_A_ROW_MAX {
             let before = self.waiting.unsent();
-            let flushed = self.waiting.poll_flush(cx, to)?;
+            let flushed = self
+                .waiting
+                .poll_flush(cx, to)
+                .map_err(Failed::Destination)?;
             *moved |= self.waiting.unsent() < before;
             if self.source_ended {
                 ready!(flushed);
@@ -82,8 +100,8 @@ impl Direction {
             if self.waiting.unsent() >= WAITING_BYTES_MAX {
                 return Poll::Pending;
             }
-            let count = match self.waiting.poll_fill_from(cx, from, WAITING_BYTES_MAX)? {
-                Poll::Ready(count) => count,
+            let count = match self.waiting.poll_fill_from(cx, from, WAITING_BYTES_MAX) {
+                Poll::Ready(read) => read.map_err(Failed::Source)?,
                 Poll::Pending => {
                     self.waiting.shrink();
                     return Poll::Pending;
@@ -98,37 +116,91 @@ impl Direction {
 }
 
 /// Carries bytes between two streams until both have ended, one fails, or neither sends anything for
-/// `timeout`. Each stream comes with the direction that leads away from it.
+/// the timeout.
 ///
-/// Not an `async fn`: a held tunnel is this future, and arguments of an `async fn` are kept twice.
-pub fn tunnel(
-    (mut client, mut up): (Stream, Direction),
-    (mut app, mut down): (Stream, Direction),
+/// A future by hand and not an `async fn`: a held tunnel is this and little else, arguments of an
+/// `async fn` are kept twice, and one that is dropped half-way can still say what it has carried.
+#[derive(Debug)]
+pub struct Tunnel {
+    client: Stream,
+    app: Stream,
+    up: Direction,
+    down: Direction,
     watch: Watch,
     timeout: Duration,
-) -> impl Future<Output = TunnelEnd> + Unpin {
-    watch.due_in(timeout);
-    poll_fn(move |cx| {
+    first_ended: Option<Side>,
+}
+
+impl Tunnel {
+    /// A tunnel; each stream comes with the direction that leads away from it.
+    pub fn new(
+        (client, up): (Stream, Direction),
+        (app, down): (Stream, Direction),
+        watch: Watch,
+        timeout: Duration,
+    ) -> Self {
+        watch.due_in(timeout);
+        Self {
+            client,
+            app,
+            up,
+            down,
+            watch,
+            timeout,
+            first_ended: None,
+        }
+    }
+
+    /// The client's stream, which has counted what was carried.
+    pub fn client(&self) -> &Stream {
+        &self.client
+    }
+
+    /// Silence that ends it.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+}
+
+impl Future for Tunnel {
+    type Output = TunnelEnd;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TunnelEnd> {
+        let this = self.get_mut();
         let mut moved = false;
-        let up = match up.poll_move(cx, &mut client, &mut app, (watch.bulk(), &mut moved)) {
-            Poll::Ready(Err(error)) => return Poll::Ready(TunnelEnd::Broken(error)),
+        let bulk = this.watch.bulk();
+        let (client, app) = (&mut this.client, &mut this.app);
+        let up = match this.up.poll_move(cx, client, app, (bulk, &mut moved)) {
+            Poll::Ready(Err(failed)) => return Poll::Ready(failed.end(Side::Client, Side::App)),
             other => other.is_ready(),
         };
-        let down = match down.poll_move(cx, &mut app, &mut client, (watch.bulk(), &mut moved)) {
-            Poll::Ready(Err(error)) => return Poll::Ready(TunnelEnd::Broken(error)),
+        let down = match this.down.poll_move(cx, app, client, (bulk, &mut moved)) {
+            Poll::Ready(Err(failed)) => return Poll::Ready(failed.end(Side::App, Side::Client)),
             other => other.is_ready(),
         };
+        if this.first_ended.is_none() && (up || down) {
+            this.first_ended = Some(if up { Side::Client } else { Side::App });
+        }
         if up && down {
-            return Poll::Ready(TunnelEnd::Closed);
+            return Poll::Ready(TunnelEnd::Closed(this.first_ended.unwrap_or(Side::Client)));
         }
         if moved {
             let is_ending = up || down;
-            watch.due_in(if is_ending {
-                timeout.min(FAREWELL_MAX)
+            this.watch.due_in(if is_ending {
+                this.timeout.min(FAREWELL_MAX)
             } else {
-                timeout
+                this.timeout
             });
         }
-        watch.poll_deadline(cx).map(|()| TunnelEnd::Silent)
-    })
+        this.watch.poll_deadline(cx).map(|()| TunnelEnd::Silent)
+    }
+}
+
+impl Failed {
+    fn end(self, source: Side, destination: Side) -> TunnelEnd {
+        match self {
+            Self::Source(error) => TunnelEnd::Broken(source, error),
+            Self::Destination(error) => TunnelEnd::Broken(destination, error),
+        }
+    }
 }

@@ -6,6 +6,7 @@
 mod acceptor;
 mod door;
 mod handover;
+mod journal;
 mod signals;
 mod worker;
 
@@ -16,15 +17,17 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
 
-use crate::admin::{self, AdminThread, LogDrops, OpenAdmin, ServerState, View};
+use crate::admin::{self, AdminThread, LogDropsReader, OpenAdmin, ServerState, View};
 use crate::config::Config;
 use crate::http::GOODBYES_MAX;
 use crate::listener::{OpenError, OpenListener, Sockets, open};
+use crate::observe::LogGuard;
 use crate::transport::Slots;
 use crate::upstream::Admission;
 use acceptor::Acceptor;
+use journal::Journal;
 use signals::Signals;
-use worker::{Workers, spawn_workers};
+use worker::{Common, Workers, spawn_workers};
 
 /// A limit on descriptors below which a warning is due: two for each request in flight, and a few
 /// dozen for listeners, event loops and the log.
@@ -73,11 +76,17 @@ pub enum Ended {
 }
 
 /// Serves `config` until a signal ends it. `announce` is told of every listener once all of them are
-/// served.
+/// served. `operator` is the operator log, whose lost lines are told.
 ///
 /// # Errors
 /// [`ServeError`], before the first connection is taken.
-pub fn serve(config: Config, announce: impl FnMut(&str)) -> Result<Ended, ServeError> {
+pub fn serve(
+    config: Config,
+    operator: &LogGuard,
+    announce: impl FnMut(&str),
+) -> Result<Ended, ServeError> {
+    let journal = Journal::open(&config, operator)?;
+    let log_drops: LogDropsReader = Arc::new(journal.drops(operator));
     let descriptors_max = raise_descriptor_limit();
     let config = Arc::new(config);
     let workers = config.server.workers;
@@ -88,12 +97,10 @@ pub fn serve(config: Config, announce: impl FnMut(&str)) -> Result<Ended, ServeE
         .collect::<Result<Vec<_>, _>>()?;
     let admin = config.admin.as_ref().map(admin::open).transpose()?;
     let runtime = local_runtime()?;
+    let slots = Arc::new(slots(&config, descriptors_max));
+    let admin = (admin, log_drops);
     runtime.block_on(supervise(
-        &config,
-        listeners,
-        admin,
-        descriptors_max,
-        announce,
+        &config, listeners, slots, admin, journal, announce,
     ))
 }
 
@@ -117,12 +124,14 @@ fn slots(config: &Config, descriptors_max: u64) -> Slots {
 async fn supervise(
     config: &Arc<Config>,
     listeners: Vec<OpenListener>,
-    admin: Option<OpenAdmin>,
-    descriptors_max: u64,
+    slots: Arc<Slots>,
+    (admin, log_drops): (Option<OpenAdmin>, LogDropsReader),
+    journal: Journal,
     mut announce: impl FnMut(&str),
 ) -> Result<Ended, ServeError> {
     // Before the workers: a signal must not find the default action, which is to die.
-    let mut signals = Signals::new().map_err(ServeError::host("listen to signals"))?;
+    let signals = Signals::new().map_err(ServeError::host("listen to signals"))?;
+    let rotation = signals::rotation().map_err(ServeError::host("listen to signals"))?;
     let (drain, draining) = watch::channel(false);
     let addresses: Vec<String> = listeners.iter().map(ToString::to_string).collect();
     let (mut tcp, mut unix) = (Vec::new(), Vec::new());
@@ -145,15 +154,21 @@ async fn supervise(
             Arc::new(Admission::new(max, queue, config.server.workers))
         })
         .collect();
-    let slots = Arc::new(slots(config, descriptors_max));
-    let mut workers = spawn_workers(config, tcp, &admissions, &slots, &draining)?;
+    let common = Common {
+        config,
+        admissions: &admissions,
+        slots: &slots,
+        journal: &journal,
+        draining: &draining,
+    };
+    let workers = spawn_workers(&common, tcp)?;
     let state = Arc::new(ServerState::serving(Instant::now(), SystemTime::now()));
     let view = View {
         config: Arc::clone(config),
         workers: workers.metrics(),
         admissions,
         state: Arc::clone(&state),
-        log_drops: Arc::new(LogDrops::default),
+        log_drops,
     };
     let admin = start_admin(admin, view)?;
     let acceptor = Acceptor::start(config, unix, workers.handles(), &slots, &draining)?;
@@ -170,6 +185,32 @@ async fn supervise(
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );
+    let ended = serve_until_ended(config, workers, acceptor, signals, || {
+        state.drain();
+        // The receivers live in the workers; one that is gone needs no drain.
+        let _ = drain.send(true);
+    });
+    let ended = tokio::select! {
+        biased;
+        ended = ended => ended,
+        never = journal.keep(config, rotation) => match never {},
+    };
+    // Last, so that its health tells of the drain to the end.
+    if let Some((thread, _)) = admin {
+        thread.finish();
+    }
+    journal.finish(config);
+    Ok(ended)
+}
+
+/// Waits for a signal, or for a worker that fails, and drains.
+async fn serve_until_ended(
+    config: &Config,
+    mut workers: Workers,
+    acceptor: Acceptor,
+    mut signals: Signals,
+    drain: impl FnOnce(),
+) -> Ended {
     let failed = tokio::select! {
         signal = signals.next() => {
             tracing::info!(signal, "draining");
@@ -180,16 +221,10 @@ async fn supervise(
             true
         }
     };
-    state.drain();
-    // The receivers live in the workers; one that is gone needs no drain.
-    let _ = drain.send(true);
+    drain();
     acceptor.finish().await;
     let ended = drain_workers(workers, &mut signals, config.server.drain_timeout).await;
-    // Last, so that its health tells of the drain to the end.
-    if let Some((thread, _)) = admin {
-        thread.finish();
-    }
-    Ok(if failed { Ended::WorkerFailed } else { ended })
+    if failed { Ended::WorkerFailed } else { ended }
 }
 
 /// Answers on the admin address from now on; the address as it turned out.

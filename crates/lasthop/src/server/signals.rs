@@ -1,6 +1,6 @@
 //! The signals that reach a server: SIGTERM and SIGINT drain it, the second one ends it at once.
 //!
-//! SIGHUP, SIGUSR1 and SIGUSR2 will reload, reopen log files and upgrade, and do nothing in this
+//! SIGUSR1 reopens log files. SIGHUP and SIGUSR2 will reload and upgrade, and do nothing in this
 //! version. They are caught and said to be so: their default action is to kill, and a habit of the
 //! fingers must not.
 
@@ -8,12 +8,16 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// All of them, listened to from its making on.
+/// SIGUSR1: log files were moved away, and are to be opened anew.
+pub(super) fn rotation() -> io::Result<Signal> {
+    signal(SignalKind::user_defined1())
+}
+
+/// The others, listened to from its making on.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
-    user_1: Signal,
     user_2: Signal,
 }
 
@@ -23,7 +27,6 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
-            user_1: signal(SignalKind::user_defined1())?,
             user_2: signal(SignalKind::user_defined2())?,
         })
     }
@@ -35,7 +38,6 @@ impl Signals {
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return "SIGINT",
                 _ = self.hangup.recv() => ("SIGHUP", "reload"),
-                _ = self.user_1.recv() => ("SIGUSR1", "reopening log files"),
                 _ = self.user_2.recv() => ("SIGUSR2", "upgrade"),
             };
             tracing::warn!(

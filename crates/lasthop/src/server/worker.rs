@@ -3,6 +3,7 @@
 //! Nothing a request touches is shared with another worker, except what has to be counted over all
 //! of them when a connection is made (`upstream::Admission`).
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
@@ -16,14 +17,15 @@ use tokio::task::{JoinSet, spawn_local};
 
 use super::door::{Door, ListenerDoor};
 use super::handover::{Arrival, WorkerHandle};
+use super::journal::Journal;
 use super::{ServeError, local_runtime};
 use crate::config::Config;
 use crate::http::{DateText, ListenerSite, Site};
 use crate::listener;
-use crate::observe::Repeats;
 use crate::observe::metrics::WorkerMetrics;
+use crate::observe::{Repeats, RequestIds, WorkerLog};
 use crate::route::RouteTable;
-use crate::transport::{BufferPool, Clock, Connections, Load, Slots};
+use crate::transport::{BUFFER_BYTES, BufferPool, Clock, Connections, Load, Slots};
 use crate::upstream::{Admission, Upstream};
 
 /// All workers.
@@ -58,20 +60,29 @@ struct Start {
     workers: Arc<[WorkerHandle]>,
     load: Arc<Load>,
     slots: Arc<Slots>,
+    access: Option<WorkerLog>,
+    repeats: Repeats,
     metrics: Arc<WorkerMetrics>,
     draining: watch::Receiver<bool>,
     stop: watch::Receiver<bool>,
     leaving: Leaving,
 }
 
+/// What all workers are given alike.
+pub(super) struct Common<'a> {
+    pub(super) config: &'a Arc<Config>,
+    pub(super) admissions: &'a [Arc<Admission>],
+    pub(super) slots: &'a Arc<Slots>,
+    pub(super) journal: &'a Journal,
+    pub(super) draining: &'a watch::Receiver<bool>,
+}
+
 /// Starts as many workers as configured, each with one socket of every TCP listener.
 pub(super) fn spawn_workers(
-    config: &Arc<Config>,
+    common: &Common<'_>,
     tcp: Vec<(usize, Vec<TcpListener>)>,
-    admissions: &[Arc<Admission>],
-    slots: &Arc<Slots>,
-    draining: &watch::Receiver<bool>,
 ) -> Result<Workers, ServeError> {
+    let config = common.config;
     let (stop, stopped) = watch::channel(false);
     let (leaving, left) = mpsc::channel(1);
     let (started, starts) = std::sync::mpsc::channel();
@@ -99,13 +110,15 @@ pub(super) fn spawn_workers(
                 .iter_mut()
                 .filter_map(|(index, sockets)| Some((*index, sockets.next()?)))
                 .collect(),
-            admissions: admissions.to_vec(),
+            admissions: common.admissions.to_vec(),
+            access: common.journal.access_for_worker(),
+            repeats: common.journal.repeats().clone(),
             inbox,
             workers: Arc::clone(&handles),
             load,
-            slots: Arc::clone(slots),
+            slots: Arc::clone(common.slots),
             metrics: Arc::clone(&metrics[number]),
-            draining: draining.clone(),
+            draining: common.draining.clone(),
             stop: stopped.clone(),
             leaving: Leaving(leaving.clone()),
         };
@@ -184,9 +197,9 @@ fn run(start: Start, started: std::sync::mpsc::Sender<Result<(), ServeError>>) {
 }
 
 /// Serves until drained or stopped. Dropping the runtime afterwards closes what is left.
-async fn work(start: Start) -> io::Result<()> {
+async fn work(mut start: Start) -> io::Result<()> {
     let mut stop = start.stop.clone();
-    let worker = Worker::new(&start);
+    let worker = Worker::new(&mut start);
     tokio::select! {
         result = worker.serve_until_drained(start) => result,
         () = worker.keep_house() => Err(io::Error::other("its housekeeping ended")),
@@ -201,17 +214,11 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(start: &Start) -> Self {
+    fn new(start: &mut Start) -> Self {
         let clock = Clock::new(Instant::now());
         let (load, slots) = (Arc::clone(&start.load), Arc::clone(&start.slots));
         let connections = Connections::new(clock, load, slots);
-        let site = Rc::new(site(
-            &start.config,
-            start.number,
-            &start.admissions,
-            connections,
-            &start.metrics,
-        ));
+        let site = Rc::new(site(start, connections));
         let listeners = start.config.listeners.iter().enumerate();
         let listeners = listeners
             .map(|(index, listener)| listener_site(&site, index, listener))
@@ -236,9 +243,12 @@ impl Worker {
             let expire = |now| {
                 let upstreams = site.upstreams.iter();
                 let left = upstreams.filter(|upstream| upstream.expire_idle(now));
-                // Not `any`: all of them have to look.
+                // Not `any`, and not `||`: all of them have to look.
                 let left = left.count() > 0;
-                door.sweep(now) || left
+                let unsaid = site.access.as_ref().is_some_and(WorkerLog::flush);
+                let buffered = site.buffers.lent() * BUFFER_BYTES;
+                site.metrics.buffered_bytes.set(buffered as u64);
+                door.sweep(now) || left || unsaid
             };
             site.connections.keep_sweeping(expire).await;
         });
@@ -305,40 +315,42 @@ impl Worker {
     }
 }
 
-fn site(
-    config: &Arc<Config>,
-    number: usize,
-    admissions: &[Arc<Admission>],
-    connections: Connections,
-    metrics: &Arc<WorkerMetrics>,
-) -> Site {
+/// `start` gives up its end of the access log.
+fn site(start: &mut Start, connections: Connections) -> Site {
+    let config = &start.config;
     let upstreams = config
         .upstreams
         .iter()
-        .zip(admissions)
-        .zip(&metrics.upstreams)
+        .zip(&start.admissions)
+        .zip(&start.metrics.upstreams)
         .map(|((settings, admission), metrics)| {
             let clients = connections.clone();
             let (admission, metrics) = (Arc::clone(admission), Arc::clone(metrics));
+            let settings = settings.clone();
             Rc::new(Upstream::new(
-                settings.clone(),
+                settings,
                 admission,
                 metrics,
-                number,
+                start.number,
                 clients,
             ))
         })
         .collect();
+    let access = start.access.take();
     Site {
-        config: Arc::clone(config),
         routes: RouteTable::new(&config.routes),
         upstreams,
         buffers: BufferPool::new(config.server.buffer_memory),
         date: DateText::new(connections.clock().clone()),
         connections,
         scratch: std::cell::RefCell::new(Vec::new()),
-        repeats: Repeats::default(),
-        metrics: Arc::clone(metrics),
+        repeats: start.repeats.clone(),
+        is_timed: access.is_some() || config.admin.is_some(),
+        access,
+        // The host's randomness, by way of the hasher that the standard library seeds with it.
+        request_ids: RequestIds::new(RandomState::new().build_hasher().finish()),
+        metrics: Arc::clone(&start.metrics),
+        config: Arc::clone(config),
     }
 }
 

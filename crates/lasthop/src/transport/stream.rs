@@ -88,6 +88,12 @@ impl Stream {
         self.sent
     }
 
+    /// Counts anew: `received` bytes have been read already that nobody has used yet.
+    pub fn count_from(&mut self, received: u64) {
+        self.received = received;
+        self.sent = 0;
+    }
+
     /// Our address, for TCP; none for a Unix stream, or for a socket that the kernel has taken apart.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match &self.socket {

@@ -262,10 +262,11 @@ fn flags_stand_for_the_file_that_says_the_same() {
         listen: vec!["0.0.0.0:80".to_owned(), "unix:/l?mode=0600".to_owned()],
         to: vec!["127.0.0.1:3000".to_owned(), "unix:/a".to_owned()],
         admin: Some("[::1]:9180".to_owned()),
+        access_log: Some("/log/access.log".to_owned()),
         workers: Some(2),
         share: true,
     };
-    let file = "[server]\nworkers = 2\nshare = true\n[admin]\naddress = \"[::1]:9180\"\n[[listener]]\naddress = \"0.0.0.0:80\"\n\
+    let file = "[server]\nworkers = 2\nshare = true\n[log]\naccess = \"/log/access.log\"\n[admin]\naddress = \"[::1]:9180\"\n[[listener]]\naddress = \"0.0.0.0:80\"\n\
                 [[listener]]\naddress = \"unix:/l?mode=0600\"\n\
                 [[upstream]]\nname = \"app\"\ntargets = [\"127.0.0.1:3000\", \"unix:/a\"]\n";
     assert_eq!(Config::from_flags(&flags).unwrap(), right(file));

@@ -184,7 +184,7 @@ impl Lasthop {
             _dir: dir,
         };
         for n in 0..listeners {
-            let Some(line) = lasthop.stdout.nth(n, PATIENCE) else {
+            let Some(line) = lasthop.stderr.nth_with("listening on ", n, PATIENCE) else {
                 // Ended, or hangs: either way it does not serve.
                 let _ = lasthop.child.kill();
                 let status = lasthop.child.wait().expect("a child of ours");
@@ -196,7 +196,7 @@ impl Lasthop {
                     Some(line) => line.rsplit_once(" (").expect("ADDRESS (NAME)"),
                     None => (line, line),
                 })
-                .unwrap_or_else(|| panic!("the line on stdout: {line:?}"));
+                .unwrap_or_else(|| panic!("the line on stderr: {line:?}"));
             lasthop
                 .listening
                 .push((Address::parse(line.0), line.1.to_owned()));
@@ -252,6 +252,16 @@ impl Lasthop {
     /// What the log says so far.
     pub(crate) fn log_so_far(&self) -> Vec<String> {
         self.stderr.so_far()
+    }
+
+    /// Waits for a line of the access log with all of these words.
+    pub(crate) fn access_log(&self, words: &[&str]) -> String {
+        self.stdout
+            .find(
+                |line| words.iter().all(|word| line.contains(word)),
+                PATIENCE,
+            )
+            .unwrap_or_else(|| panic!("no line with {words:?} in {:#?}", self.stdout.so_far()))
     }
 
     /// Whether it still runs.

@@ -35,16 +35,21 @@ impl Lines {
         lines
     }
 
-    /// Waits for the `n`th line (from 0); `None` when the pipe ends or the time is over first.
-    pub(crate) fn nth(&self, n: usize, patience: Duration) -> Option<String> {
+    /// Waits for the `n`th line (from 0) that begins so; `None` when the pipe ends or the time is over
+    /// first.
+    pub(crate) fn nth_with(&self, begin: &str, n: usize, patience: Duration) -> Option<String> {
+        let nth = |read: &Output| {
+            let mut lines = read.lines.iter().filter(|line| line.starts_with(begin));
+            lines.nth(n).cloned()
+        };
         let (read, _) = self
             .0
             .1
             .wait_timeout_while(self.0.0.lock().unwrap(), patience, |read| {
-                read.lines.len() <= n && !read.ended
+                !read.ended && nth(read).is_none()
             })
             .unwrap();
-        read.lines.get(n).cloned()
+        nth(&read)
     }
 
     /// Waits for a line that `wanted` accepts, among those already read too.
