@@ -23,7 +23,7 @@ mod site;
 mod upload;
 
 pub use date::DateText;
-pub use refuse::{GOODBYES_MAX, Goodbyes};
+pub use refuse::{GOODBYES_MAX, Goodbyes, refuse};
 pub use report::again as report_again;
 pub use serve::serve;
 pub use site::{ListenerSite, Site};

@@ -10,50 +10,102 @@ use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
+use super::client::{Client, Standing};
 use super::site::ListenerSite;
-use crate::transport::{Accepted, Shortage};
+use crate::transport::{BareSocket, Shortage};
 
-/// Refused newcomers that a worker keeps at once; the oldest is closed for one more. They hold descriptors
+/// Goodbyes that a worker keeps at once; the oldest is closed for one more. They hold descriptors
 /// that the shortage leaves nobody else, so they are few, and on one host an answer is read in microseconds.
 pub const GOODBYES_MAX: usize = 16;
 
 /// How long one is kept that does not close by itself.
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
-/// Reads in a row of what a refused newcomer sends, 4 KiB each. Who sends more than that to somebody who does
+/// Reads in a row of what such a client sends, 4 KiB each. Who sends more than that to somebody who does
 /// not listen loses the answer.
 const READS_MAX: usize = 16;
 
-/// Newcomers that have been refused and not closed yet. One worker's.
+/// Sockets on which everything has been said and that are not closed yet. One worker's.
 #[derive(Debug, Default)]
 pub struct Goodbyes(RefCell<VecDeque<Goodbye>>);
 
 #[derive(Debug)]
 struct Goodbye {
-    socket: Accepted,
+    socket: BareSocket,
     until: Instant,
 }
 
+/// Turns a newcomer away: tells it to come back later, counts it and logs it.
+pub fn refuse(newcomer: BareSocket, listener: &ListenerSite, shortage: Shortage) {
+    let site = &listener.site;
+    let metrics = &site.metrics.listeners[listener.index];
+    match shortage {
+        Shortage::Connections => metrics.refused_connections.add(1),
+        Shortage::Descriptors => metrics.refused_descriptors.add(1),
+    }
+    let slots = site.connections.slots();
+    let details = slots.describe(shortage, listener.index);
+    log_refusal(listener, shortage, &details);
+    say_goodbye(newcomer, listener, shortage, &details);
+}
+
+/// Closes a client for a newcomer's sake. One that has never been served is told why: it may be about to
+/// ask, and an end without an answer is to most programs an error that they do not try again after. One
+/// that has been served knows that an idle connection can end at any time.
+pub(super) fn evict(client: Client, listener: &ListenerSite) {
+    let (shortage, details) = count_eviction(listener);
+    let Client { stream, watch, .. } = client;
+    if client.standing != Standing::Served
+        && let Ok(socket) = stream.into_bare()
+    {
+        say_goodbye(socket, listener, shortage, &details);
+    }
+    // Last, so that the sweep does not end before it sees the goodbye.
+    drop(watch);
+}
+
+/// Closes a client for a newcomer's sake that has been told already, that it was too slow.
+pub(super) fn evict_answered(client: Client, listener: &ListenerSite) {
+    count_eviction(listener);
+    let Client { stream, watch, .. } = client;
+    if let Ok(socket) = stream.into_bare() {
+        keep(socket, listener);
+    }
+    drop(watch);
+}
+
+/// Counts and logs an eviction; returns the bound behind it, as far as one can tell by now, and its numbers.
+fn count_eviction(listener: &ListenerSite) -> (Shortage, String) {
+    let site = &listener.site;
+    site.metrics.listeners[listener.index].evicted.add(1);
+    let slots = site.connections.slots();
+    let shortage = slots.reached_by_client(listener.index);
+    let details = slots.describe(shortage, listener.index);
+    log_eviction(listener, &details);
+    (shortage, details)
+}
+
+fn say_goodbye(mut socket: BareSocket, listener: &ListenerSite, shortage: Shortage, details: &str) {
+    let site = &listener.site;
+    let with_details = site.config.server.error_details.then_some(details);
+    let answer = compose(shortage, with_details, &site.date.text());
+    // An idle socket takes this much at once; one that does not is gone.
+    if socket.write(answer.as_bytes()).is_ok() {
+        keep(socket, listener);
+    }
+}
+
+/// Keeps a socket on which everything has been said for a moment.
+fn keep(socket: BareSocket, listener: &ListenerSite) {
+    let site = &listener.site;
+    if socket.shutdown_write().is_ok() {
+        site.goodbyes.keep(socket, site.connections.clock().now());
+        site.connections.rouse();
+    }
+}
+
 impl Goodbyes {
-    /// Tells `newcomer` to come back later. Returns whether it is kept for a moment: then somebody has to
-    /// [`Goodbyes::sweep`].
-    pub fn say(&self, mut newcomer: Accepted, listener: &ListenerSite, shortage: Shortage) -> bool {
-        let site = &listener.site;
-        let now = site.connections.clock().now();
-        let metrics = &site.metrics.listeners[listener.index];
-        match shortage {
-            Shortage::Connections => metrics.refused_connections.add(1),
-            Shortage::Descriptors => metrics.refused_descriptors.add(1),
-        }
-        let details = site.connections.slots().describe(shortage, listener.index);
-        log_refusal(listener, shortage, &details, now);
-        let with_details = site.config.server.error_details.then_some(&*details);
-        let answer = compose(shortage, with_details, &site.date.text());
-        // A fresh socket takes this much at once; one that does not is gone.
-        let is_said = newcomer.write(answer.as_bytes()).is_ok();
-        if !is_said || newcomer.shutdown_write().is_err() {
-            return false;
-        }
+    fn keep(&self, socket: BareSocket, now: Instant) {
         let mut goodbyes = self.0.borrow_mut();
         if goodbyes.len() >= GOODBYES_MAX
             && let Some(oldest) = goodbyes.pop_front()
@@ -61,10 +113,9 @@ impl Goodbyes {
             oldest.close();
         }
         goodbyes.push_back(Goodbye {
-            socket: newcomer,
+            socket,
             until: now + GOODBYE_MAX,
         });
-        true
     }
 
     /// Closes the one that has been kept longest. Returns whether there was one.
@@ -82,7 +133,7 @@ impl Goodbyes {
 }
 
 impl Goodbye {
-    /// Reads away what has come; returns whether the newcomer is still there.
+    /// Reads away what has come; returns whether the client is still there.
     fn is_open(&mut self) -> bool {
         let mut bytes = [0; 4096];
         for _ in 0..READS_MAX {
@@ -101,7 +152,7 @@ impl Goodbye {
     }
 }
 
-/// The answer to whatever the newcomer wants.
+/// The answer to whatever the client wants.
 fn compose(shortage: Shortage, details: Option<&str>, date: &str) -> String {
     let error = match shortage {
         Shortage::Connections => "connection_limit_reached",
@@ -122,7 +173,7 @@ fn compose(shortage: Shortage, details: Option<&str>, date: &str) -> String {
     )
 }
 
-fn log_refusal(listener: &ListenerSite, shortage: Shortage, details: &str, now: Instant) {
+fn log_refusal(listener: &ListenerSite, shortage: Shortage, details: &str) {
     let (kind, fix) = match shortage {
         Shortage::Connections => (
             "refused: max_connections",
@@ -133,23 +184,19 @@ fn log_refusal(listener: &ListenerSite, shortage: Shortage, details: &str, now: 
             "raise the limit on open files (LimitNOFILE= of the service, ulimit -n)",
         ),
     };
-    let repeats = &listener.site.repeats;
-    if let Some(repeated) = repeats.admit((kind, Some(listener.index)), now) {
+    let site = &listener.site;
+    let now = site.connections.clock().now();
+    if let Some(repeated) = site.repeats.admit((kind, Some(listener.index)), now) {
         let listener = &*listener.settings.name;
         let repeated = (repeated > 0).then_some(repeated);
         tracing::warn!(listener, details, fix, repeated, "client refused, no room");
     }
 }
 
-/// Counts and logs a client that was closed for a newcomer's sake.
-pub(super) fn evicted(listener: &ListenerSite, now: Instant) {
+fn log_eviction(listener: &ListenerSite, details: &str) {
     let site = &listener.site;
-    site.metrics.listeners[listener.index].evicted.add(1);
-    let key = ("evicted", Some(listener.index));
-    if let Some(repeated) = site.repeats.admit(key, now) {
-        let slots = site.connections.slots();
-        let bound = slots.reached_by_client(listener.index);
-        let details = slots.describe(bound, listener.index);
+    let now = site.connections.clock().now();
+    if let Some(repeated) = site.repeats.admit(("evicted", Some(listener.index)), now) {
         let listener = &*listener.settings.name;
         let repeated = (repeated > 0).then_some(repeated);
         let fix = "raise max_connections of this listener or the limit on open files (LimitNOFILE=), \

@@ -59,10 +59,11 @@ pub fn serve(
                 after => break after,
             }
         };
-        if client.watch.is_evicted() {
-            refuse::evicted(&listener, client.watch.now());
-        }
         match after {
+            After::Close if client.watch.is_evicted() => refuse::evict(client, &listener),
+            After::Linger if client.watch.is_evicted() => {
+                refuse::evict_answered(client, &listener);
+            }
             After::Next | After::Close => {}
             After::Reset => client.stream.reset_on_close(true),
             After::Linger => Box::pin(linger(&mut client, &listener)).await,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use lasthop_http1::limits::HeadLimits;
 
 use super::date::DateText;
+use super::refuse::Goodbyes;
 use crate::config::{Config, Listener};
 use crate::observe::Repeats;
 use crate::observe::metrics::WorkerMetrics;
@@ -44,6 +45,8 @@ pub struct Site {
     pub is_timed: bool,
     /// What this worker counts; only its own thread writes here.
     pub metrics: Arc<WorkerMetrics>,
+    /// Clients that this worker had no room for, on their way out.
+    pub goodbyes: Goodbyes,
 }
 
 /// What is particular to the listener that a client came through.

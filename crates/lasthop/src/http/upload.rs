@@ -11,7 +11,7 @@ use super::body::{Body, BodyError};
 use super::client::Client;
 use super::fault::{Fault, Gone};
 use crate::relay::Outbox;
-use crate::transport::{BUFFER_BYTES, BufferPool, Stream};
+use crate::transport::{BUFFER_BYTES, BufferPool, Pace, READS_IN_A_ROW_MAX, Stream};
 
 /// A request being sent to its app.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub(super) struct Upload {
     body_bytes_max: u64,
     /// The app takes no more: nothing is sent any longer.
     stopped: bool,
+    pace: Pace,
 }
 
 /// Why the request cannot be sent on.
@@ -62,6 +63,7 @@ impl Upload {
             buffer_bytes,
             body_bytes_max,
             stopped: false,
+            pace: Pace::default(),
         }
     }
 
@@ -133,7 +135,8 @@ impl Upload {
         if self.stopped {
             return Poll::Pending;
         }
-        loop {
+        ready!(self.pace.poll_turn(cx, client.watch.bulk()));
+        for _ in 0..READS_IN_A_ROW_MAX {
             let before = self.outbox.unsent();
             let flushed = self
                 .outbox
@@ -152,6 +155,8 @@ impl Upload {
             ready!(self.poll_receive(cx, client)).map_err(UploadError::Client)?;
             *moved = true;
         }
+        self.pace.pause(cx, client.watch.bulk());
+        Poll::Pending
     }
 
     fn poll_receive(

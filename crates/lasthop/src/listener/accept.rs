@@ -21,7 +21,7 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::open::BACKLOG;
-use crate::transport::Accepted;
+use crate::transport::{Accepted, BareSocket};
 
 /// The pause after an accept for which descriptors or memory were lacking. Long enough to cost
 /// nothing, short enough that nobody notices when one is free again.
@@ -45,13 +45,19 @@ pub trait Listen: AsRawFd {
 
 impl Listen for TcpListener {
     fn accept(&self) -> io::Result<Accepted> {
-        accept_tcp(self).map(|(stream, ip)| Accepted::Tcp(stream, ip))
+        accept_tcp(self).map(|(stream, ip)| Accepted {
+            socket: BareSocket::Tcp(stream),
+            ip: Some(ip),
+        })
     }
 }
 
 impl Listen for UnixListener {
     fn accept(&self) -> io::Result<Accepted> {
-        accept_unix(self).map(Accepted::Unix)
+        accept_unix(self).map(|stream| Accepted {
+            socket: BareSocket::Unix(stream),
+            ip: None,
+        })
     }
 }
 

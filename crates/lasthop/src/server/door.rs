@@ -11,9 +11,9 @@ use std::sync::Arc;
 use tokio::task::spawn_local;
 
 use super::handover::{Arrival, WorkerHandle, destination};
-use crate::http::{self, Goodbyes, ListenerSite, Site};
+use crate::http::{self, ListenerSite, Site};
 use crate::listener::{Admitted, Entrance};
-use crate::transport::{Accepted, Shortage};
+use crate::transport::{Accepted, BareSocket, Shortage};
 
 /// Clients that one newcomer may send away: its own place, and one that somebody before it got from a
 /// client who then stayed.
@@ -25,7 +25,6 @@ pub(super) struct Door {
     site: Rc<Site>,
     /// By their index.
     listeners: Vec<Rc<ListenerSite>>,
-    goodbyes: Goodbyes,
     /// All workers, this one included. None once it drains: whoever holds a handle keeps the inboxes open.
     workers: RefCell<Option<Arc<[WorkerHandle]>>>,
 }
@@ -47,7 +46,6 @@ impl Door {
             number,
             site,
             listeners,
-            goodbyes: Goodbyes::default(),
             workers: RefCell::new(Some(workers)),
         }
     }
@@ -59,11 +57,6 @@ impl Door {
     /// Nothing goes to other workers any more.
     pub(super) fn let_go_of_workers(&self) {
         self.workers.replace(None);
-    }
-
-    /// Looks after those who have been turned away; returns whether there are any.
-    pub(super) fn sweep(&self, now: std::time::Instant) -> bool {
-        self.goodbyes.sweep(now)
     }
 
     /// Lets a connection in that was accepted here: it stays, or goes to the worker that should have it.
@@ -96,7 +89,7 @@ impl Door {
 
     /// Takes a connection that came through the inbox. It goes no further.
     pub(super) fn take_over(&self, arrival: Arrival) {
-        if let Accepted::Unix(_) = arrival.socket {
+        if let BareSocket::Unix(_) = arrival.accepted.socket {
             // The acceptor's thread has no counters of its own.
             self.site.metrics.listeners[arrival.listener]
                 .accepted
@@ -109,29 +102,24 @@ impl Door {
     fn seat(&self, arrival: Arrival) -> Admitted {
         let Arrival {
             listener,
-            socket,
+            accepted: Accepted { socket, ip },
             slot,
             shortage,
         } = arrival;
         let made_room = shortage.is_none_or(|shortage| self.make_room(shortage, listener));
         let site = Rc::clone(&self.listeners[listener]);
         match (slot, shortage) {
-            (Some(slot), _) if made_room => {
-                let ip = socket.ip();
-                match socket.register(slot) {
-                    Ok(stream) => drop(spawn_local(http::serve(stream, ip, site))),
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot watch a connection, closing it");
-                    }
+            (Some(slot), _) if made_room => match socket.register(slot) {
+                Ok(stream) => drop(spawn_local(http::serve(stream, ip, site))),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot watch a connection, closing it");
                 }
-            }
+            },
             (slot, shortage) => {
                 // Before it is told: whoever comes back at once finds the count right.
                 drop(slot);
                 let shortage = shortage.unwrap_or(Shortage::Descriptors);
-                if self.goodbyes.say(socket, &site, shortage) {
-                    self.site.connections.rouse();
-                }
+                http::refuse(socket, &site, shortage);
             }
         }
         match shortage {
@@ -159,7 +147,7 @@ impl Entrance for ListenerDoor {
     }
 
     fn relieve(&self) -> bool {
-        if self.door.goodbyes.cut_oldest() {
+        if self.door.site.goodbyes.cut_oldest() {
             return true;
         }
         self.door.site.connections.evict_among(None);

@@ -25,7 +25,7 @@ const MORE_MAX: usize = 8;
 pub(super) struct Arrival {
     /// Index of the listener it came through.
     pub(super) listener: usize,
-    pub(super) socket: Accepted,
+    pub(super) accepted: Accepted,
     /// Its slot; none where even those beyond the bound are taken: it has to be turned away.
     pub(super) slot: Option<Slot>,
     /// The bound that is reached: somebody has to go for it.
@@ -37,7 +37,7 @@ impl Arrival {
     pub(super) fn new(
         slots: &Arc<Slots>,
         listener: usize,
-        socket: Accepted,
+        accepted: Accepted,
         kernel_is_short: bool,
     ) -> Self {
         let (slot, shortage) = match slots.client(listener) {
@@ -46,7 +46,7 @@ impl Arrival {
         };
         Self {
             listener,
-            socket,
+            accepted,
             slot,
             shortage,
         }

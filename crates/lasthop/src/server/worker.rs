@@ -20,7 +20,7 @@ use super::handover::{Arrival, WorkerHandle};
 use super::journal::Journal;
 use super::{ServeError, local_runtime};
 use crate::config::Config;
-use crate::http::{DateText, ListenerSite, Site};
+use crate::http::{DateText, Goodbyes, ListenerSite, Site};
 use crate::listener;
 use crate::observe::metrics::WorkerMetrics;
 use crate::observe::{Repeats, RequestIds, WorkerLog};
@@ -238,7 +238,7 @@ impl Worker {
         }
         let bulk = self.site.connections.bulk().clone();
         chores.spawn_local(async move { bulk.keep_turning().await });
-        let (site, door) = (Rc::clone(&self.site), Rc::clone(&self.door));
+        let site = Rc::clone(&self.site);
         chores.spawn_local(async move {
             let expire = |now| {
                 let upstreams = site.upstreams.iter();
@@ -248,7 +248,7 @@ impl Worker {
                 let unsaid = site.access.as_ref().is_some_and(WorkerLog::flush);
                 let buffered = site.buffers.lent() * BUFFER_BYTES;
                 site.metrics.buffered_bytes.set(buffered as u64);
-                door.sweep(now) || left || unsaid
+                site.goodbyes.sweep(now) || left || unsaid
             };
             site.connections.keep_sweeping(expire).await;
         });
@@ -351,6 +351,7 @@ fn site(start: &mut Start, connections: Connections) -> Site {
         request_ids: RequestIds::new(RandomState::new().build_hasher().finish()),
         metrics: Arc::clone(&start.metrics),
         config: Arc::clone(config),
+        goodbyes: Goodbyes::default(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A connection that has been accepted and that no event loop knows yet: it can still go to any worker.
+//! A socket that no event loop knows: it can still go to any worker, or be told goodbye for next to nothing.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, TcpStream};
@@ -6,31 +6,32 @@ use std::os::unix::net::UnixStream;
 
 use super::{Slot, Stream};
 
-/// A client's socket, non-blocking.
+/// A connection as it was accepted.
 #[derive(Debug)]
-pub enum Accepted {
-    /// Over TCP, with the client's address.
-    Tcp(TcpStream, IpAddr),
-    /// On a Unix socket.
+pub struct Accepted {
+    /// Its socket.
+    pub socket: BareSocket,
+    /// The client's address; none on a Unix socket.
+    pub ip: Option<IpAddr>,
+}
+
+/// A connected socket, non-blocking, that no event loop watches.
+#[derive(Debug)]
+pub enum BareSocket {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// A Unix stream socket.
     Unix(UnixStream),
 }
 
-impl Accepted {
-    /// The client's address; none on a Unix socket.
-    pub fn ip(&self) -> Option<IpAddr> {
-        match self {
-            Self::Tcp(_, ip) => Some(*ip),
-            Self::Unix(_) => None,
-        }
-    }
-
+impl BareSocket {
     /// Gives it to the event loop of this thread, with the slot that it takes.
     ///
     /// # Errors
     /// As epoll_ctl(2).
     pub fn register(self, slot: Slot) -> io::Result<Stream> {
         let stream: Stream = match self {
-            Self::Tcp(stream, _) => {
+            Self::Tcp(stream) => {
                 // Answers are written whole; waiting for more would only delay them.
                 let _ = stream.set_nodelay(true);
                 tokio::net::TcpStream::from_std(stream)?.into()
@@ -46,25 +47,25 @@ impl Accepted {
     /// As shutdown(2).
     pub fn shutdown_write(&self) -> io::Result<()> {
         match self {
-            Self::Tcp(stream, _) => stream.shutdown(Shutdown::Write),
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
         }
     }
 }
 
-impl Read for Accepted {
+impl Read for BareSocket {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream, _) => stream.read(bytes),
+            Self::Tcp(stream) => stream.read(bytes),
             Self::Unix(stream) => stream.read(bytes),
         }
     }
 }
 
-impl Write for Accepted {
+impl Write for BareSocket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream, _) => stream.write(bytes),
+            Self::Tcp(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
         }
     }

@@ -14,7 +14,7 @@ mod load;
 mod slots;
 mod stream;
 
-pub use accepted::Accepted;
+pub use accepted::{Accepted, BareSocket};
 pub use buffer::{BUFFER_BYTES, Buffer, BufferPool};
 pub use bulk::{Bulk, Pace, READS_IN_A_ROW_MAX};
 pub use clock::{Clock, TICK};

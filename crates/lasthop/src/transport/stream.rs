@@ -13,7 +13,7 @@ use lasthop_kernel::socket::Peek;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::Slot;
+use super::{BareSocket, Slot};
 
 /// A connected stream, registered with the runtime of the worker that owns it. Counts the bytes that
 /// pass, so that nobody above has to.
@@ -75,6 +75,17 @@ impl Stream {
         Self {
             _slot: Some(slot),
             ..self
+        }
+    }
+
+    /// Takes the socket away from the event loop and gives its slot back: what is left is to say goodbye.
+    ///
+    /// # Errors
+    /// As epoll_ctl(2).
+    pub fn into_bare(self) -> io::Result<BareSocket> {
+        match self.socket {
+            Socket::Tcp(stream) => stream.into_std().map(BareSocket::Tcp),
+            Socket::Unix(stream) => stream.into_std().map(BareSocket::Unix),
         }
     }
 

@@ -137,6 +137,7 @@ fn silent_clients_go_before_those_who_are_at_their_head() {
         for gone in &mut silent {
             reading.push(proxy.client());
             reading.last_mut().unwrap().send("GET / HTTP/1.1\r\nHo");
+            assert_eq!(gone.answer().status(), 503, "it may be about to ask");
             assert_eq!(gone.ending(), Ending::Closed);
         }
         let mut last = proxy.client();
@@ -260,7 +261,7 @@ fn a_request_takes_the_descriptor_of_an_idle_client_for_its_connection_to_the_ap
         client.send(GET);
     }
     app.wait_for_accepted(asking.len());
-    assert_eq!(silent[0].ending(), Ending::Closed);
+    assert_eq!(silent[0].answer().status(), 503);
     gate.open();
     for client in &mut asking {
         assert_eq!(client.answer().text(), "ok");
