@@ -37,7 +37,6 @@ pub(super) struct Exchange<'a> {
     client_failure: Option<Failure>,
     /// The answer broke off; what came of it is still on its way to the client.
     broken: Option<Fault>,
-    /// Of the answer.
     pace: Pace,
 }
 

@@ -11,8 +11,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::task::Waker;
+use std::time::Instant;
 
 use slab::Slab;
 use tokio::sync::Notify;
@@ -22,54 +22,44 @@ use super::clock::{Clock, TICK};
 use super::eviction::{Batches, Evictable};
 use super::load::Load;
 use super::slots::{Slot, Slots};
-
-/// Why a connection was woken although none of its sockets moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interrupt {
-    /// The deadline it set has passed.
-    Deadline,
-    /// The worker drains: finish what is begun and leave.
-    Drain,
-    /// It is to make room for a newcomer.
-    Evicted,
-}
+use super::watch::Watch;
 
 /// One worker's connections. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Connections(Rc<Inner>);
+pub struct Connections(pub(super) Rc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
-    rows: RefCell<Slab<Row>>,
+pub(super) struct Inner {
+    pub(super) rows: RefCell<Slab<Row>>,
     batches: RefCell<Batches>,
     /// Grows with every connection that becomes idle or begins a head.
     turn: Cell<u64>,
-    clock: Clock,
-    bulk: Bulk,
+    pub(super) clock: Clock,
+    pub(super) bulk: Bulk,
     draining: Cell<bool>,
     occupied: Notify,
-    emptied: Notify,
+    pub(super) emptied: Notify,
     /// Read by those who look for the least loaded worker, or for one that has somebody idle.
-    load: Arc<Load>,
+    pub(super) load: Arc<Load>,
     /// What the connections of all workers share.
-    slots: Arc<Slots>,
+    pub(super) slots: Arc<Slots>,
     /// When this worker last asked the others for slots.
     sought: Cell<Option<Instant>>,
 }
 
 #[derive(Debug)]
-struct Row {
-    due: Option<Instant>,
-    waker: Option<Waker>,
+pub(super) struct Row {
+    pub(super) due: Option<Instant>,
+    pub(super) waker: Option<Waker>,
     /// When it came into its phase, in the order of this worker.
-    turn: u64,
-    listener: u32,
-    phase: Phase,
+    pub(super) turn: u64,
+    pub(super) listener: u32,
+    pub(super) phase: Phase,
 }
 
 /// What a connection is about, as far as it matters to somebody who needs its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// It has a request in hand, or is a tunnel: it stays.
     Busy,
     /// It can be asked to go.
@@ -115,10 +105,7 @@ impl Connections {
         });
         self.0.load.add(Evictable::Idle, listener);
         self.0.load.set_connections(rows.len());
-        Watch {
-            table: self.clone(),
-            key,
-        }
+        Watch::new(self.clone(), key)
     }
 
     /// Connections open now.
@@ -277,146 +264,20 @@ impl Connections {
         }
     }
 
-    fn next_turn(&self) -> u64 {
+    pub(super) fn next_turn(&self) -> u64 {
         let turn = self.0.turn.get() + 1;
         self.0.turn.set(turn);
         turn
     }
 }
 
-/// A connection's row in the table: its deadline, whether it could make room, and its way to be woken.
-#[derive(Debug)]
-pub struct Watch {
-    table: Connections,
-    key: usize,
-}
-
-impl Watch {
-    /// Sets the deadline to `timeout` from now, replacing the one before. Never early: one tick is
-    /// added for the grain of the clock.
-    pub fn due_in(&self, timeout: Duration) {
-        let due = self.table.0.clock.now() + timeout + TICK;
-        self.table.0.rows.borrow_mut()[self.key].due = Some(due);
-    }
-
-    /// As [`Watch::due_in`], and from now on this connection can be asked to go for a newcomer.
-    pub fn idle_for(&self, timeout: Duration) {
-        self.due_in(timeout);
-        self.may_go(Evictable::Idle);
-    }
-
-    /// From now on this connection can be asked to go, if nobody is idle. Told again, it changes nothing.
-    pub fn is_reading(&self) {
-        self.may_go(Evictable::Reading);
-    }
-
-    fn may_go(&self, which: Evictable) {
-        let inner = &self.table.0;
-        let row = &mut inner.rows.borrow_mut()[self.key];
-        match row.phase {
-            Phase::Leaving => return,
-            Phase::Evictable(before) if before == which => return,
-            Phase::Evictable(before) => inner.load.remove(before, row.listener),
-            Phase::Busy => {}
-        }
-        row.turn = self.table.next_turn();
-        row.phase = Phase::Evictable(which);
-        inner.load.add(which, row.listener);
-    }
-
-    /// This connection has something in hand and stays. If it has just been asked to go, another one has
-    /// to in its stead.
-    pub fn stay(&self) {
-        let inner = &self.table.0;
-        let (before, listener) = {
-            let row = &mut inner.rows.borrow_mut()[self.key];
-            (std::mem::replace(&mut row.phase, Phase::Busy), row.listener)
-        };
-        match before {
-            Phase::Busy => {}
-            Phase::Evictable(which) => inner.load.remove(which, listener),
-            Phase::Leaving => {
-                self.table.evict_among(Some(listener as usize));
-            }
-        }
-    }
-
-    /// Whether this connection has been asked to go.
-    pub fn is_evicted(&self) -> bool {
-        self.table.0.rows.borrow()[self.key].phase == Phase::Leaving
-    }
-
-    /// A slot for a second descriptor of this connection, if there is one.
-    pub fn second_slot(&self) -> Option<Slot> {
-        self.table.0.slots.second()
-    }
-
-    /// The turns of large transfers.
-    pub fn bulk(&self) -> &Bulk {
-        &self.table.0.bulk
-    }
-
-    /// The time by the worker's coarse clock.
-    pub fn now(&self) -> Instant {
-        self.table.0.clock.now()
-    }
-
-    /// Whether the worker drains.
-    pub fn is_draining(&self) -> bool {
-        self.table.is_draining()
-    }
-
-    /// Ready once the deadline has passed, or has come early because the connection is to make room;
-    /// otherwise sees to it that the task is woken then.
-    pub fn poll_deadline(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_row(cx).map(|_| ())
-    }
-
-    /// Ready once the deadline has passed, the worker drains or the connection is to make room.
-    pub fn poll_interrupt(&self, cx: &mut Context<'_>) -> Poll<Interrupt> {
-        if self.table.is_draining() {
-            return Poll::Ready(Interrupt::Drain);
-        }
-        self.poll_row(cx)
-    }
-
-    fn poll_row(&self, cx: &mut Context<'_>) -> Poll<Interrupt> {
-        let mut rows = self.table.0.rows.borrow_mut();
-        let row = &mut rows[self.key];
-        if row.phase == Phase::Leaving {
-            return Poll::Ready(Interrupt::Evicted);
-        }
-        if row.due.is_some_and(|due| due <= self.table.0.clock.now()) {
-            return Poll::Ready(Interrupt::Deadline);
-        }
-        match &row.waker {
-            Some(waker) if waker.will_wake(cx.waker()) => {}
-            _ => row.waker = Some(cx.waker().clone()),
-        }
-        Poll::Pending
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        let inner = &self.table.0;
-        let mut rows = inner.rows.borrow_mut();
-        let row = rows.remove(self.key);
-        if let Phase::Evictable(which) = row.phase {
-            inner.load.remove(which, row.listener);
-        }
-        inner.load.set_connections(rows.len());
-        if rows.is_empty() {
-            // A worker that served ten thousand clients gives their rows back.
-            rows.shrink_to_fit();
-            inner.emptied.notify_one();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Poll};
+    use std::time::Duration;
+
     use super::*;
+    use crate::transport::Interrupt;
 
     fn table(now: Instant) -> Connections {
         let slots = Slots::new(1024, 0, (1, 0), [0, 0]);

@@ -13,13 +13,15 @@ mod eviction;
 mod load;
 mod slots;
 mod stream;
+mod watch;
 
 pub use accepted::{Accepted, BareSocket};
 pub use buffer::{BUFFER_BYTES, Buffer, BufferPool};
 pub use bulk::{Bulk, Pace, READS_IN_A_ROW_MAX};
 pub use clock::{Clock, TICK};
-pub use connections::{Connections, Interrupt, Watch};
+pub use connections::Connections;
 pub use eviction::Evictable;
 pub use load::Load;
 pub use slots::{Shortage, Slot, Slots};
 pub use stream::{Disturbance, Failure, Stream};
+pub use watch::{Interrupt, Watch};

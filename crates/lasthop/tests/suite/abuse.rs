@@ -141,7 +141,7 @@ impl Crowd {
                 begun.elapsed() < Duration::from_secs(60),
                 "they do not all come in"
             );
-            sleep(Duration::from_millis(10));
+            sleep(Duration::from_millis(10)); // tidy: looks now and then, so as not to take a core from those who connect
         }
         crowd
     }
@@ -182,7 +182,7 @@ fn misbehave(
         }
         round += Duration::from_secs(1);
         while Instant::now() < round && !stop.load(Ordering::Relaxed) {
-            sleep(Duration::from_millis(20));
+            sleep(Duration::from_millis(20)); // tidy: one byte a second is what is tested
         }
     }
 }
@@ -261,7 +261,7 @@ fn ask(proxy: &Lasthop, time: Duration) -> Times {
         if due > begun + time {
             break;
         }
-        sleep(due.saturating_duration_since(Instant::now()));
+        sleep(due.saturating_duration_since(Instant::now())); // tidy: a fixed rate is what is tested
         if n.is_multiple_of(10) {
             client = proxy.client();
         }
@@ -372,7 +372,7 @@ fn pour(address: SocketAddr, rate: u32, stop: &AtomicBool) -> usize {
             return n;
         }
         let due = begun + Duration::from_secs(1) * u32::try_from(n).unwrap() / rate;
-        sleep(due.saturating_duration_since(Instant::now()));
+        sleep(due.saturating_duration_since(Instant::now())); // tidy: a fixed rate is what is tested
         let mut stream = connect(n, address);
         let garbage: &[u8] = match n % 5 {
             0 => b"",
