@@ -18,6 +18,8 @@ use crate::transport::{BUFFER_BYTES, BufferPool, Pace, READS_IN_A_ROW_MAX, Strea
 pub(super) struct Upload {
     outbox: Outbox,
     body: Body,
+    /// Bytes of the head, which come first.
+    head_bytes: usize,
     pool: BufferPool,
     /// Bytes that may wait for the app, or be waited for before it is asked.
     buffer_bytes: usize,
@@ -59,6 +61,7 @@ impl Upload {
         Self {
             outbox: Outbox::retaining(pool),
             body,
+            head_bytes: 0,
             pool: pool.clone(),
             buffer_bytes,
             body_bytes_max,
@@ -77,7 +80,18 @@ impl Upload {
 
     /// Puts the serialised head in front.
     pub(super) fn push_head(&mut self, head: &[u8]) {
+        self.head_bytes = head.len();
         self.outbox.push(head);
+    }
+
+    /// Bytes of the body that may be held: none worth speaking of while the worker holds too much
+    /// already.
+    fn body_bytes_held_max(&self) -> usize {
+        if self.pool.is_crowded() {
+            0
+        } else {
+            self.buffer_bytes
+        }
     }
 
     /// Whether the request has been read from the client to its last byte.
@@ -146,10 +160,12 @@ impl Upload {
             if self.body.is_done() {
                 return flushed.map(Ok);
             }
-            if self.outbox.is_retained() && self.body.received() > self.buffer_bytes as u64 {
+            let held_max = self.body_bytes_held_max();
+            // As sent, not as received: chunks of one byte weigh six times what they carry.
+            if self.outbox.is_retained() && self.outbox.held() > self.head_bytes + held_max {
                 self.outbox.release();
             }
-            if self.outbox.unsent() >= self.buffer_bytes.max(BUFFER_BYTES) {
+            if self.outbox.unsent() >= held_max.max(BUFFER_BYTES) {
                 return Poll::Pending;
             }
             ready!(self.poll_receive(cx, client)).map_err(UploadError::Client)?;

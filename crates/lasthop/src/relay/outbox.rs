@@ -58,6 +58,11 @@ impl Outbox {
         self.unsent
     }
 
+    /// Bytes held in memory: those that wait, and those that are retained.
+    pub fn held(&self) -> usize {
+        self.buffers.iter().map(Buffer::len).sum()
+    }
+
     /// Whether nothing waits to be written.
     pub fn is_flushed(&self) -> bool {
         self.unsent == 0

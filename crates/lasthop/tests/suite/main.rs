@@ -25,6 +25,7 @@ mod drain;
 mod forwarding;
 mod leaving;
 mod lifecycle;
+mod memory;
 mod prometheus;
 mod real_apps;
 mod requests_refused;

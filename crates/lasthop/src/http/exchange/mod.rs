@@ -2,16 +2,21 @@
 //!
 //! Upload and download run side by side, because an app may answer before it has read everything,
 //! and because both sides have to be watched for leaving. Neither is a task of its own: a poll
-//! function moves whatever can be moved and then says whom it waits for, and for how long.
+//! function moves whatever can be moved and then says whom it waits for, and for how long. The half up to
+//! the head of the answer is in `head`.
+
+mod head;
 
 use std::task::{Context, Poll, ready};
 
 use lasthop_http1::scan::HeadScan;
 
+pub(super) use head::NoHead;
+
 use super::account::Account;
-use super::client::{Client, poll_fill};
-use super::download::{Answer, Download, Ends, Head, head_limits};
-use super::fault::{Cut, Fault, Gone};
+use super::client::Client;
+use super::download::{Answer, Download, Ends};
+use super::fault::{Fault, Gone};
 use super::forward::{After, Joined};
 use super::request::{Manner, Request};
 use super::site::ListenerSite;
@@ -38,21 +43,6 @@ pub(super) struct Exchange<'a> {
     /// The answer broke off; what came of it is still on its way to the client.
     broken: Option<Fault>,
     pace: Pace,
-}
-
-/// Why there is no head of an answer.
-#[derive(Debug)]
-pub(super) enum NoHead {
-    /// The app's connection died before it said anything.
-    Dead(Cut),
-    /// Anything else.
-    Fault(Fault),
-}
-
-impl From<Fault> for NoHead {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
 }
 
 impl<'a> Exchange<'a> {
@@ -88,58 +78,6 @@ impl<'a> Exchange<'a> {
         self.app = Some(app);
     }
 
-    /// Whether the request can be sent again on another connection without doing harm.
-    pub(super) fn can_start_over(&self) -> bool {
-        let upload = &self.request.upload;
-        let was_reused = self.app.as_ref().is_some_and(|app| app.answers > 0);
-        let is_unseen = !upload.has_sent() || (was_reused && self.request.is_idempotent);
-        upload.can_start_over() && is_unseen
-    }
-
-    /// Lets the dead connection go and rewinds the request.
-    pub(super) fn start_over(&mut self) {
-        self.app = None;
-        self.app_input = None;
-        self.scan = HeadScan::response();
-        self.waits_for = None;
-        self.request.upload.start_over();
-    }
-
-    /// Sends what there is to send and reads until a head is whole; ready with its length.
-    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, NoHead>> {
-        let mut moved = false;
-        self.poll_upload(cx, &mut moved)?;
-        if let Poll::Ready(length) = self.poll_scan(cx)? {
-            return Poll::Ready(Ok(length));
-        }
-        // Interim answers; where the client does not take them, the final one will tell.
-        let _pending = self.download.poll_flush(cx, self.client, &mut moved)?;
-        self.poll_client(cx)?;
-        self.manner.is_torn = self.download.began && !self.download.is_flushed();
-        let waits_for = match self.request.upload.waits_for() {
-            // It waits for the app to say so, and so do we.
-            WaitsFor::Client if self.request.expects_continue => WaitsFor::Nobody,
-            other => other,
-        };
-        let time_starts = moved && waits_for != WaitsFor::Nobody;
-        if time_starts || self.waits_for != Some(waits_for) {
-            self.waits_for = Some(waits_for);
-            let settings = &self.request.upstream.settings;
-            self.client.watch.due_in(match waits_for {
-                WaitsFor::Client => self.listener.settings.body_timeout,
-                WaitsFor::App => settings.body_timeout,
-                WaitsFor::Nobody => settings.response_timeout,
-            });
-        }
-        ready!(self.client.watch.poll_deadline(cx));
-        let settings = &self.request.upstream.settings;
-        Poll::Ready(Err(NoHead::Fault(match waits_for {
-            WaitsFor::Client => Fault::SlowBody,
-            WaitsFor::App => Fault::AppBodyTimeout(settings.body_timeout),
-            WaitsFor::Nobody => Fault::ResponseTimeout(settings.response_timeout),
-        })))
-    }
-
     /// Moves the request on. An app that takes no more of it may still be answering.
     fn poll_upload(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Result<(), Fault> {
         let Some(app) = &mut self.app else {
@@ -157,48 +95,6 @@ impl<'a> Exchange<'a> {
             Poll::Ready(Ok(())) | Poll::Pending => {}
         }
         Ok(())
-    }
-
-    /// Reads from the app until a head is whole.
-    fn poll_scan(&mut self, cx: &mut Context<'_>) -> Result<Poll<usize>, NoHead> {
-        let limits = head_limits(self.request.upstream.settings.header_size_max);
-        loop {
-            if let Some(input) = &self.app_input {
-                let bad = |reason| NoHead::Fault(Fault::BadAnswer(reason));
-                match self.scan.scan(input.filled()) {
-                    Ok(Some(length)) => return Ok(Poll::Ready(length)),
-                    Ok(None) => {}
-                    Err(fault) => return Err(bad(fault.reason())),
-                }
-                limits
-                    .check_partial_response(input.filled())
-                    .map_err(|error| bad(error.reason))?;
-            }
-            let Some(app) = &mut self.app else {
-                return Ok(Poll::Pending);
-            };
-            let pool = &self.listener.site.buffers;
-            let cut = match poll_fill(
-                &mut app.stream,
-                &mut self.app_input,
-                cx,
-                pool,
-                limits.bytes_max,
-            ) {
-                Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(Ok(0)) => Cut::Closed,
-                Poll::Ready(Ok(_)) => {
-                    // From here on the app has seen the request.
-                    self.request.upload.commit();
-                    continue;
-                }
-                Poll::Ready(Err(error)) => Cut::Failed(error),
-            };
-            return Err(match self.app_input {
-                None => NoHead::Dead(cut),
-                Some(_) => Fault::CutAnswer(cut).into(),
-            });
-        }
     }
 
     /// Notices a client that leaves, and reads ahead what it sends.
@@ -222,26 +118,6 @@ impl<'a> Exchange<'a> {
             Poll::Ready(gone) => Err(Fault::ClientGone(gone)),
             Poll::Pending => Ok(()),
         }
-    }
-
-    pub(super) fn take_head(&mut self, length: usize) -> Result<Head, Fault> {
-        self.scan = HeadScan::response();
-        let head = self.download.take_head(
-            &mut self.app_input,
-            length,
-            &self.listener.site,
-            self.request,
-            self.manner,
-        )?;
-        match &head {
-            // The client has been told to go on, or is about to be.
-            Head::Interim => self.request.expects_continue = false,
-            Head::Final(answer) => {
-                self.account.answers(answer.status, &self.request.upstream);
-                self.waits_for = None;
-            }
-        }
-        Ok(head)
     }
 
     /// The head of the final answer is there.
