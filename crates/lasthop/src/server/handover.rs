@@ -127,3 +127,93 @@ pub(super) fn destination(
     }
     Some(least)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::transport::{BareSocket, Clock, Connections, Watch};
+
+    /// A worker with so many idle clients.
+    fn worker(clients: usize) -> (WorkerHandle, mpsc::Receiver<Arrival>, Vec<Watch>) {
+        let load = Arc::new(Load::new(1));
+        let slots = Arc::new(Slots::new(1 << 20, 0, (1, 0), [0]));
+        let connections = Connections::new(Clock::new(Instant::now()), Arc::clone(&load), slots);
+        let watches = (0..clients).map(|_| connections.enter(0)).collect();
+        let (handle, inbox) = WorkerHandle::new(load);
+        (handle, inbox, watches)
+    }
+
+    fn arrival(shortage: Option<Shortage>) -> Arrival {
+        let (socket, _) = std::os::unix::net::UnixStream::pair().unwrap();
+        let (socket, ip) = (BareSocket::Unix(socket), None);
+        Arrival {
+            listener: 0,
+            accepted: Accepted { socket, ip },
+            slot: None,
+            shortage,
+        }
+    }
+
+    #[test]
+    fn a_worker_keeps_what_it_accepts_until_it_has_clearly_more_than_another() {
+        for (own, other, expected) in [(8, 0, 0), (9, 0, 1), (48, 32, 0), (49, 32, 1), (5, 90, 0)] {
+            let workers = [worker(own), worker(other)];
+            let handles = [workers[0].0.clone(), workers[1].0.clone()];
+            let chosen = destination(&handles, Some(0), &arrival(None));
+            assert_eq!(chosen, Some(expected), "{own} beside {other}");
+        }
+    }
+
+    #[test]
+    fn what_waits_in_an_inbox_counts() {
+        let workers = [worker(1), worker(0)];
+        let handles = [workers[0].0.clone(), workers[1].0.clone()];
+        assert_eq!(destination(&handles, None, &arrival(None)), Some(1));
+        for _ in 0..2 {
+            assert!(handles[1].try_hand_over(arrival(None)).is_ok());
+        }
+        assert_eq!(destination(&handles, None, &arrival(None)), Some(0));
+    }
+
+    #[test]
+    fn without_room_it_goes_where_somebody_can_go_for_it() {
+        let workers = [worker(3), worker(1), worker(2)];
+        let handles: Vec<_> = workers.iter().map(|worker| worker.0.clone()).collect();
+        let short = || arrival(Some(Shortage::Descriptors));
+        assert_eq!(
+            destination(&handles, Some(1), &short()),
+            Some(1),
+            "its own first"
+        );
+        workers[1].2[0].stay();
+        assert_eq!(
+            destination(&handles, Some(1), &short()),
+            Some(0),
+            "the most idle"
+        );
+        for watch in workers.iter().flat_map(|worker| &worker.2) {
+            watch.stay();
+        }
+        workers[2].2[0].is_reading();
+        assert_eq!(
+            destination(&handles, Some(1), &short()),
+            Some(2),
+            "or reading"
+        );
+        workers[2].2[0].stay();
+        assert_eq!(
+            destination(&handles, Some(1), &short()),
+            Some(1),
+            "to be refused"
+        );
+    }
+
+    #[test]
+    fn a_full_inbox_gives_the_connection_back() {
+        let (handle, _inbox, _) = worker(0);
+        let given = std::iter::repeat_with(|| handle.try_hand_over(arrival(None)));
+        assert_eq!(given.take_while(Result::is_ok).count(), INBOX_MAX);
+    }
+}
