@@ -74,7 +74,8 @@ impl Door {
 
     /// Gives a connection to the worker that should have it, or has it back if that is this one.
     fn pass_on(&self, arrival: Arrival) -> Result<(), Arrival> {
-        if self.site.connections.is_draining() {
+        // Without a slot it would wait in the inbox with a descriptor that nobody counts, only to be refused.
+        if arrival.slot.is_none() || self.site.connections.is_draining() {
             return Err(arrival);
         }
         let workers = self.workers.borrow();
