@@ -67,11 +67,20 @@ impl HeadLimits {
         if bytes.len() < self.bytes_max {
             return Ok(());
         }
+        Err(self.too_large(bytes))
+    }
+
+    /// What is wrong with a request head that reaches `bytes_max`. Looks no further than that, so that it is
+    /// the same however much of the head came at once.
+    pub(crate) fn too_large(&self, bytes: &[u8]) -> Refusal {
+        let bytes = &bytes[..bytes.len().min(self.bytes_max)];
         let line = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
         if memchr::memchr(b'\n', line).is_none() {
-            return Err(Refusal::new(414, "the request line is too long"));
+            // RFC 9112 section 3.
+            return Refusal::new(414, "the request line is too long");
         }
-        Err(HEAD_TOO_LARGE)
+        // RFC 6585 section 5.
+        Refusal::new(431, "the head is too large")
     }
 
     /// Whether an answer's head whose end has not been seen yet may go on growing.
@@ -86,6 +95,3 @@ impl HeadLimits {
         Err(Malformed::new("the head of the answer is too large"))
     }
 }
-
-/// A head beyond `bytes_max` (RFC 6585 section 5).
-pub(crate) const HEAD_TOO_LARGE: Refusal = Refusal::new(431, "the head is too large");

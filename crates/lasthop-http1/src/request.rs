@@ -9,9 +9,7 @@ use crate::fields::{FieldStorage, Fields, Kind, TooManyConnectionOptions};
 use crate::forwarding::{self, Forwarding};
 use crate::framing::{self, Declared};
 use crate::kind::KindSet;
-use crate::limits::{
-    FIELDS_MAX, HEAD_TOO_LARGE, HeadLimits, METHOD_BYTES_MAX, REQUEST_ID_BYTES_MAX,
-};
+use crate::limits::{FIELDS_MAX, HeadLimits, METHOD_BYTES_MAX, REQUEST_ID_BYTES_MAX};
 use crate::refusal::Refusal;
 use crate::target::Target;
 use crate::{Version, authority, upgrade};
@@ -138,7 +136,7 @@ pub fn parse<'s, 'b>(
     // RFC 9112 section 2.2: one blank line before the request line is forgiven.
     let head = head.strip_prefix(b"\r\n").unwrap_or(head);
     if head.len() > limits.bytes_max {
-        return Err(HEAD_TOO_LARGE);
+        return Err(limits.too_large(head));
     }
     let FieldStorage { headers, kinds } = storage;
     let mut raw = httparse::Request::new(&mut []);

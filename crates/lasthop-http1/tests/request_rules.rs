@@ -620,6 +620,11 @@ fn what_is_too_large_is_refused_with_the_status_that_says_what() {
         status(&format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", &long[..20])),
         Some(414)
     );
+    // Beyond what a head may have as a whole: as it would be refused in parts.
+    assert_eq!(
+        status(&format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n")),
+        Some(414)
+    );
 
     let partial = |head: &str| {
         limits
