@@ -19,7 +19,7 @@ use super::request::Manner;
 use super::site::ListenerSite;
 use crate::observe::{EndedBy, Entry, Outcome, RequestId, RequestLine};
 use crate::relay::{Side, TunnelEnd};
-use crate::upstream::{Connection, Upstream};
+use crate::upstream::{ConnectErrorKind, Connection, Upstream};
 
 /// What is counted for a client that left before it was answered. No status was sent; this is the
 /// number that nginx gave it, and that analysers of logs know.
@@ -35,20 +35,22 @@ pub(super) struct Account {
     listener: Rc<ListenerSite>,
     /// When its first bytes were there; none where nobody looks at durations.
     started: Option<Instant>,
+    /// The same by the calendar; none where there is no access log.
+    began: Option<SystemTime>,
     /// When it asked for a connection to its app.
     asked: Option<Instant>,
     /// When it had one.
     connected: Option<Instant>,
     /// When the head of the answer was there.
     answered: Option<Instant>,
-    /// What the client's stream had counted before it; in the end, its own bytes.
+    /// What the client's stream had counted before it; once it was measured, its own bytes.
     received: u64,
     sent: u64,
     client: Option<IpAddr>,
     /// Its line in the access log, begun.
     entry: Option<Entry>,
     route: Option<usize>,
-    /// The connection that it used last.
+    /// The connection that it used last, or could not get.
     used: Option<Used>,
     attempts: u32,
     status: Option<u16>,
@@ -61,7 +63,8 @@ pub(super) struct Account {
 struct Used {
     target: usize,
     source: Option<SocketAddr>,
-    reused: bool,
+    /// None where it did not come about.
+    reused: Option<bool>,
 }
 
 /// What went wrong.
@@ -80,6 +83,7 @@ impl Account {
             id: listener.site.request_ids.next(),
             listener: Rc::clone(listener),
             started: listener.site.is_timed.then(Instant::now),
+            began: listener.site.access.is_some().then(SystemTime::now),
             asked: None,
             connected: None,
             answered: None,
@@ -126,7 +130,7 @@ impl Account {
             received_id,
             listener: &self.listener.settings.name,
             client: client.peer.ip,
-            time: SystemTime::now(),
+            time: self.began(),
             method: head.method.as_bytes(),
             target: head.target.path_and_query().as_bytes(),
             host: head.authority().unwrap_or_default().as_bytes(),
@@ -166,7 +170,7 @@ impl Account {
             self.used = Some(Used {
                 target: connection.target,
                 source: connection.source,
-                reused,
+                reused: Some(reused),
             });
         }
     }
@@ -186,22 +190,44 @@ impl Account {
         if sent.is_some() || !manner.is_answered {
             self.status = sent;
         }
-        if self.listener.site.access.is_some() {
-            self.failure = Some(Failure {
-                error: Some(fault.error_type()),
-                details: fault.to_string(),
-                ended_by: fault.ended_by(),
+        if self.listener.site.access.is_none() {
+            return;
+        }
+        self.failure = Some(Failure {
+            error: Some(fault.error_type()),
+            details: fault.to_string(),
+            ended_by: fault.ended_by(),
+        });
+        if let (Fault::Connect(error), Some(route)) = (fault, manner.route)
+            && error.kind != ConnectErrorKind::Limit
+        {
+            let config = &self.listener.site.config;
+            let targets = &config.upstreams[config.routes[route].upstream].targets;
+            let target = targets.iter().position(|target| *target == error.target);
+            self.used = target.map(|target| Used {
+                target,
+                source: None,
+                reused: None,
             });
         }
     }
 
-    /// The request is over, or has become a tunnel: its log line goes along with that.
-    pub(super) fn close(mut self, client: &Client, manner: &Manner, mut after: After) -> After {
-        let site = &self.listener.site;
+    /// Takes down how far it has come: once, at its end, whatever ends it.
+    pub(super) fn measure(&mut self, client: &Client, manner: &Manner) {
         self.route = manner.route;
-        self.received = client.consumed() - self.received;
+        let taken = client.consumed() - self.received;
+        self.received = match taken {
+            // Its head was never taken from the input, and nothing else can be there.
+            0 => client.stream.received() - self.received,
+            taken => taken,
+        };
         self.sent = client.stream.sent() - self.sent;
         self.listener.count_bytes(self.received, self.sent);
+    }
+
+    /// The request was measured and is over, or has become a tunnel: its log line goes along with that.
+    pub(super) fn close(mut self, mut after: After) -> After {
+        let site = &self.listener.site;
         let status = self.status.unwrap_or(CLIENT_GONE);
         site.metrics.route(self.route).count(status);
         let joined = match &mut after {
@@ -246,6 +272,11 @@ impl Account {
         self.tell();
     }
 
+    /// The time for its line. It is there wherever a line is.
+    fn began(&self) -> SystemTime {
+        self.began.unwrap_or_else(SystemTime::now)
+    }
+
     /// Finishes the line.
     fn tell(&mut self) {
         self.is_told = true;
@@ -258,14 +289,20 @@ impl Account {
             Some(entry) => entry,
             None => log.begin(&RequestLine {
                 client: self.client,
-                ..RequestLine::unread(self.id, &self.listener.settings.name, SystemTime::now())
+                ..RequestLine::unread(self.id, &self.listener.settings.name, self.began())
             }),
         };
         let route = self.route.map(|route| &site.config.routes[route]);
         let upstream = route.map(|route| &site.config.upstreams[route.upstream]);
         let target = self.used.zip(upstream);
         let target = target.map(|(used, upstream)| &upstream.targets[used.target]);
-        let between = |from: Option<Instant>, to: Option<Instant>| Some(to? - from?);
+        let now = Instant::now();
+        let connect = self.asked.map(|asked| {
+            // Where it got none, or none for its second attempt, it waited to the end.
+            let connected = self.connected.filter(|connected| *connected >= asked);
+            connected.unwrap_or(now) - asked
+        });
+        let wait = self.answered.zip(self.connected);
         log.write(
             entry,
             &Outcome {
@@ -277,11 +314,11 @@ impl Account {
                 upstream: upstream.map(|upstream| &*upstream.name),
                 target: target.map(|target| target as &dyn Display),
                 source: self.used.and_then(|used| used.source),
-                reused: self.used.map(|used| used.reused),
+                reused: self.used.and_then(|used| used.reused),
                 attempts: self.attempts,
-                connect: between(self.asked, self.connected),
-                wait: between(self.connected, self.answered),
-                total: started.elapsed(),
+                connect,
+                wait: wait.map(|(answered, connected)| answered - connected),
+                total: now - started,
                 received_bytes: self.received,
                 sent_bytes: self.sent,
             },

@@ -27,10 +27,10 @@ pub(super) async fn instead(
     account: &mut Account,
     fault: Fault,
 ) -> After {
-    report::fault(client, listener, manner, &fault);
     let status = fault
         .status()
         .filter(|_| !manner.is_torn && !manner.is_answered);
+    report::fault(client, listener, manner, (&fault, status));
     account.fails(&fault, manner, status);
     let Some(status) = status else {
         let not_reading = matches!(fault, Fault::ClientGone(Gone::NotReading));

@@ -52,15 +52,43 @@ pub(super) struct Joined {
 pub(super) async fn forward(client: &mut Client, listener: &Rc<ListenerSite>) -> After {
     let mut manner = Manner::default();
     let mut account = Account::open(client, listener);
-    let after = match carry(client, listener, &mut manner, &mut account).await {
-        Ok(Some(after)) => after,
-        Ok(None) => {
-            account.forget();
-            return After::Close;
-        }
-        Err(fault) => answer::instead(client, listener, &manner, &mut account, fault).await,
+    let mut under_way = UnderWay {
+        client,
+        manner: &mut manner,
+        account: &mut account,
     };
-    account.close(client, &manner, after)
+    let after = under_way.deal(listener).await;
+    drop(under_way);
+    let Some(after) = after else {
+        account.forget();
+        return After::Close;
+    };
+    account.close(after)
+}
+
+/// A request that is being dealt with. However that ends, by a worker that is stopped even, its account
+/// learns how far it has come.
+struct UnderWay<'a> {
+    client: &'a mut Client,
+    manner: &'a mut Manner,
+    account: &'a mut Account,
+}
+
+impl UnderWay<'_> {
+    /// None if the client left before it asked for anything.
+    async fn deal(&mut self, listener: &ListenerSite) -> Option<After> {
+        let (client, manner, account) = (&mut *self.client, &mut *self.manner, &mut *self.account);
+        match carry(client, listener, manner, account).await {
+            Ok(after) => after,
+            Err(fault) => Some(answer::instead(client, listener, manner, account, fault).await),
+        }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.account.measure(self.client, self.manner);
+    }
 }
 
 /// Carries a request to its app and the answer back; none if the client left before it asked for

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use super::client::{Client, Standing};
 use super::site::ListenerSite;
+use crate::config::Config;
+use crate::observe::FailureKey;
 use crate::transport::{BareSocket, Shortage};
 
 /// Goodbyes that a worker keeps at once; the oldest is closed for one more. They hold descriptors
@@ -24,6 +26,11 @@ const GOODBYE_MAX: Duration = Duration::from_secs(1);
 /// Reads in a row of what such a client sends, 4 KiB each. Who sends more than that to somebody who does
 /// not listen loses the answer.
 const READS_MAX: usize = 16;
+
+/// What is summed up in the log, for each listener: clients turned away, and idle ones closed.
+const REFUSED_CONNECTIONS: &str = "refused: max_connections";
+const REFUSED_DESCRIPTORS: &str = "refused: descriptors";
+const EVICTED: &str = "evicted";
 
 /// Sockets on which everything has been said and that are not closed yet. One worker's.
 #[derive(Debug, Default)]
@@ -176,11 +183,11 @@ fn compose(shortage: Shortage, details: Option<&str>, date: &str) -> String {
 fn log_refusal(listener: &ListenerSite, shortage: Shortage, details: &str) {
     let (kind, fix) = match shortage {
         Shortage::Connections => (
-            "refused: max_connections",
+            REFUSED_CONNECTIONS,
             "raise max_connections of this listener if this host can hold more clients",
         ),
         Shortage::Descriptors => (
-            "refused: descriptors",
+            REFUSED_DESCRIPTORS,
             "raise the limit on open files (LimitNOFILE= of the service, ulimit -n)",
         ),
     };
@@ -196,7 +203,7 @@ fn log_refusal(listener: &ListenerSite, shortage: Shortage, details: &str) {
 fn log_eviction(listener: &ListenerSite, details: &str) {
     let site = &listener.site;
     let now = site.connections.clock().now();
-    if let Some(repeated) = site.repeats.admit(("evicted", Some(listener.index)), now) {
+    if let Some(repeated) = site.repeats.admit((EVICTED, Some(listener.index)), now) {
         let listener = &*listener.settings.name;
         let repeated = (repeated > 0).then_some(repeated);
         let fix = "raise max_connections of this listener or the limit on open files (LimitNOFILE=), \
@@ -209,6 +216,22 @@ fn log_eviction(listener: &ListenerSite, details: &str) {
             "idle client closed to make room"
         );
     }
+}
+
+/// Says how often something went unlogged that concerns a listener; returns whether it does.
+pub(super) fn again(config: &Config, (kind, listener): FailureKey, repeated: u64) -> bool {
+    let listener = listener.and_then(|index| config.listeners.get(index));
+    let listener = listener.map(|listener| &*listener.name);
+    match kind {
+        REFUSED_CONNECTIONS | REFUSED_DESCRIPTORS => {
+            tracing::warn!(kind, listener, repeated, "clients refused again, no room");
+        }
+        EVICTED => {
+            tracing::info!(listener, repeated, "idle clients closed again to make room");
+        }
+        _ => return false,
+    }
+    true
 }
 
 #[cfg(test)]

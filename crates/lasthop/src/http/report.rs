@@ -7,13 +7,20 @@
 use super::advice;
 use super::client::Client;
 use super::fault::Fault;
+use super::refuse;
 use super::request::Manner;
 use super::site::ListenerSite;
 use crate::config::Config;
 use crate::observe::FailureKey;
 
-/// Logs `fault`, unless its kind was logged a moment ago.
-pub(super) fn fault(client: &Client, listener: &ListenerSite, manner: &Manner, fault: &Fault) {
+/// Logs `fault`, unless its kind was logged a moment ago. `status` is that of our own answer; none
+/// where the app's has begun, or nobody is there for one.
+pub(super) fn fault(
+    client: &Client,
+    listener: &ListenerSite,
+    manner: &Manner,
+    (fault, status): (&Fault, Option<u16>),
+) {
     let severity = fault.severity();
     if severity > tracing::level_filters::LevelFilter::current() {
         return;
@@ -28,7 +35,6 @@ pub(super) fn fault(client: &Client, listener: &ListenerSite, manner: &Manner, f
     let fix = advice::fix(fault);
     let listener = &*listener.settings.name;
     let route = route.map(|route| &*route.name);
-    let status = fault.status();
     let (kind, error) = (fault.kind(), fault.error_type());
     let details = fault.to_string();
     let repeated = (repeated > 0).then_some(repeated);
@@ -58,7 +64,11 @@ pub(super) fn fault(client: &Client, listener: &ListenerSite, manner: &Manner, f
 
 /// Says how many failures of each kind went unlogged since one of them was.
 pub fn again(config: &Config, unlogged: &[(FailureKey, u64)]) {
-    for ((kind, upstream), repeated) in unlogged {
+    for (key, repeated) in unlogged {
+        if refuse::again(config, *key, *repeated) {
+            continue;
+        }
+        let (kind, upstream) = key;
         let upstream = upstream.map(|upstream| &*config.upstreams[upstream].name);
         if Fault::is_of_client(kind) {
             tracing::info!(kind, upstream, repeated, "requests failed again");
