@@ -1,24 +1,10 @@
 //! What happens when no connection to the app comes about: each reason has its status, its `error=` and its words in the log.
 
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use socket2::Socket;
-
-use crate::support::misbehave::{app_that_answers, app_with_full_backlog};
-use crate::support::programs::skip;
-use crate::support::{Address, App, Gate, Lasthop, Place, QUIET, Setup, TempDir, lasthop};
-
-/// A port on which nobody listens and which nobody else can take: it is bound and no more.
-fn held_port() -> (Socket, Address) {
-    let any = Address::parse("127.0.0.1:0");
-    let socket = any.socket();
-    // So that an app may listen there later, beside us.
-    socket.set_reuse_address(true).expect("SO_REUSEADDR");
-    socket.bind(&any.sock_addr()).expect("a port");
-    let address = socket.local_addr().expect("an address").as_socket();
-    (socket, Address::Tcp(address.expect("an IP address")))
-}
+use crate::support::misbehave::{app_that_answers, app_with_full_backlog, held_port};
+use crate::support::programs::without_permission;
+use crate::support::{Address, App, Gate, Lasthop, Place, QUIET, Setup, TempDir};
 
 /// A socket file that a dead process has left behind.
 fn stale_socket(dir: &TempDir) -> Address {
@@ -74,38 +60,9 @@ fn a_missing_socket_file_gives_502_and_the_log_names_it() {
 #[test]
 fn a_socket_without_permission_gives_502_and_the_log_says_who_needs_what() {
     let app = app_that_answers(Place::Unix);
-    let Address::Unix(path) = app.address() else {
-        panic!("a Unix socket")
-    };
-    let mode = |bits| std::fs::Permissions::from_mode(bits);
-    let proxy = Setup::to(&[&app.target()]).upstream("restart_grace = \"50ms\"");
-    let dir = TempDir::new();
-    let own = std::fs::metadata("/proc/self").expect("/proc");
-    let root = std::os::unix::fs::MetadataExt::uid(&own) == 0;
-    let copy = dir.join("lasthop");
-    let copy = copy.display().to_string();
-    let proxy = if root {
-        // Root may do everything, so the proxy runs as nobody, from a place where nobody may execute it.
-        std::fs::copy(lasthop::binary(), &copy).expect("a copy");
-        std::fs::set_permissions(path, mode(0o755)).expect("chmod");
-        let nobody = [
-            "setpriv",
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-            &copy,
-            "run",
-        ];
-        match proxy.instead_of_binary(&nobody).try_start() {
-            Ok(proxy) => proxy,
-            Err((_, said)) if !said.contains("lasthop") => {
-                return skip(&format!("setpriv(1): {said}"));
-            }
-            Err((status, said)) => panic!("{status}: {said}"),
-        }
-    } else {
-        std::fs::set_permissions(path, mode(0o000)).expect("chmod");
-        proxy.start()
+    let setup = Setup::to(&[&app.target()]).upstream("restart_grace = \"50ms\"");
+    let Some((proxy, _dir)) = without_permission(setup, &app) else {
+        return;
     };
     let answer = proxy.get("/");
     assert_eq!(answer.status(), 502);

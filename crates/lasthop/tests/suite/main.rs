@@ -15,6 +15,7 @@
 mod support;
 
 mod abuse;
+mod access_log;
 mod admin;
 mod admission;
 mod answers_refused;
@@ -22,10 +23,12 @@ mod bodies;
 mod cli;
 mod connect_errors;
 mod drain;
+mod error_rows;
 mod forwarding;
 mod leaving;
 mod lifecycle;
 mod memory;
+mod operator_log;
 mod prometheus;
 mod real_apps;
 mod requests_refused;

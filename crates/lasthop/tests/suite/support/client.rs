@@ -153,6 +153,11 @@ impl Client {
         self.exchange(format!("GET {target} HTTP/1.1\r\nHost: site.test\r\n\r\n"))
     }
 
+    /// `GET target` of this host, and its answer.
+    pub(crate) fn request_as(&mut self, host: &str, target: &str) -> Answer {
+        self.exchange(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+    }
+
     /// Waits until the proxy closes, without a further byte.
     pub(crate) fn ending(&mut self) -> Ending {
         let (bytes, ending) = self.0.rest();

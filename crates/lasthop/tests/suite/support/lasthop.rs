@@ -3,8 +3,11 @@
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::lines::Lines;
 use super::{Address, App, Client, PATIENCE, TempDir};
+use super::{logs, process};
 
 /// The binary that cargo has built for this test.
 pub(crate) fn binary() -> &'static str {
@@ -262,6 +265,38 @@ impl Lasthop {
                 PATIENCE,
             )
             .unwrap_or_else(|| panic!("no line with {words:?} in {:#?}", self.stdout.so_far()))
+    }
+
+    /// Waits until the access log has so many lines, each of them JSON.
+    pub(crate) fn access_lines(&self, count: usize) -> Vec<Value> {
+        let lines = self.stdout.at_least(count, PATIENCE);
+        let lines: Vec<_> = lines.iter().map(|line| logs::access(line)).collect();
+        assert!(lines.len() >= count, "of {count} lines came {lines:#?}");
+        lines
+    }
+
+    /// Waits for the end of standard output and returns all of it.
+    pub(crate) fn stdout_to_end(&self) -> String {
+        self.stdout.to_end(PATIENCE)
+    }
+
+    /// Waits for the end of standard error and returns all of it.
+    pub(crate) fn stderr_to_end(&self) -> String {
+        self.stderr.to_end(PATIENCE)
+    }
+
+    /// Reads neither standard output nor standard error any more, and fills both, with empty lines.
+    pub(crate) fn stop_reading(&self) {
+        for (output, descriptor) in [(&self.stdout, 1), (&self.stderr, 2)] {
+            output.pause();
+            process::fill_pipe(self.pid(), descriptor, || output.wait_for_pause(PATIENCE));
+        }
+    }
+
+    /// Reads on after that.
+    pub(crate) fn read_on(&self) {
+        self.stdout.go_on();
+        self.stderr.go_on();
     }
 
     /// Whether it still runs.

@@ -9,6 +9,10 @@ use std::time::Duration;
 struct Output {
     lines: Vec<String>,
     ended: bool,
+    /// Nothing more is to be read for now.
+    pausing: bool,
+    /// And nothing is.
+    paused: bool,
 }
 
 /// The lines of one pipe. Clones are the same lines.
@@ -23,7 +27,11 @@ impl Lines {
         std::thread::spawn(move || {
             let mut reader = BufReader::new(pipe);
             let mut line = Vec::new();
-            while matches!(reader.read_until(b'\n', &mut line), Ok(1..)) {
+            loop {
+                writer.while_pausing();
+                if !matches!(reader.read_until(b'\n', &mut line), Ok(1..)) {
+                    break;
+                }
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();
                 writer.0.0.lock().unwrap().lines.push(text);
                 writer.0.1.notify_all();
@@ -33,6 +41,51 @@ impl Lines {
             writer.0.1.notify_all();
         });
         lines
+    }
+
+    /// On the reading thread: waits for as long as nothing is to be read.
+    fn while_pausing(&self) {
+        let mut output = self.0.0.lock().unwrap();
+        while output.pausing {
+            output.paused = true;
+            self.0.1.notify_all();
+            output = self.0.1.wait(output).unwrap();
+        }
+        output.paused = false;
+    }
+
+    /// From the next line on, nothing is read.
+    pub(crate) fn pause(&self) {
+        self.0.0.lock().unwrap().pausing = true;
+    }
+
+    /// Waits until that line has come.
+    pub(crate) fn wait_for_pause(&self, patience: Duration) {
+        let (_read, late) = self
+            .0
+            .1
+            .wait_timeout_while(self.0.0.lock().unwrap(), patience, |read| !read.paused)
+            .unwrap();
+        assert!(!late.timed_out(), "still reading after {patience:?}");
+    }
+
+    /// Reads on.
+    pub(crate) fn go_on(&self) {
+        self.0.0.lock().unwrap().pausing = false;
+        self.0.1.notify_all();
+    }
+
+    /// Waits until there are `n` lines, and returns all; fewer when the pipe ends or the time is over
+    /// first.
+    pub(crate) fn at_least(&self, n: usize, patience: Duration) -> Vec<String> {
+        let (read, _) = self
+            .0
+            .1
+            .wait_timeout_while(self.0.0.lock().unwrap(), patience, |read| {
+                !read.ended && read.lines.len() < n
+            })
+            .unwrap();
+        read.lines.clone()
     }
 
     /// Waits for the `n`th line (from 0) that begins so; `None` when the pipe ends or the time is over

@@ -118,6 +118,17 @@ pub(crate) fn app_behind(gate: &Gate, place: Place) -> App {
     })
 }
 
+/// A port on which nobody listens and which nobody else can take: it is bound and no more.
+pub(crate) fn held_port() -> (Socket, Address) {
+    let any = Address::parse("127.0.0.1:0");
+    let socket = any.socket();
+    // So that an app may listen there later, beside us.
+    socket.set_reuse_address(true).expect("SO_REUSEADDR");
+    socket.bind(&any.sock_addr()).expect("a port");
+    let address = socket.local_addr().expect("an address").as_socket();
+    (socket, Address::Tcp(address.expect("an IP address")))
+}
+
 /// Listens, and its queue of connections is full: nobody accepts until it is released.
 pub(crate) struct FullBacklog {
     address: Address,

@@ -8,6 +8,7 @@ pub(crate) mod client;
 pub(crate) mod gate;
 pub(crate) mod lasthop;
 pub(crate) mod lines;
+pub(crate) mod logs;
 pub(crate) mod message;
 pub(crate) mod misbehave;
 pub(crate) mod namespace;

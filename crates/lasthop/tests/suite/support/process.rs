@@ -1,6 +1,9 @@
 //! What the kernel knows of a running process: its descriptors, its event loops, its memory.
 
 use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::Command;
 use std::time::Instant;
 
@@ -104,4 +107,22 @@ pub(crate) fn memory(pid: u32) -> u64 {
     let line = rollup.lines().find(|line| line.starts_with("Pss:"));
     let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
     kib.expect("a Pss line") * 1024
+}
+
+/// Writes empty lines into a pipe that a process has as one of its descriptors until no more fits. `begun` is called
+/// after the first one.
+pub(crate) fn fill_pipe(pid: u32, descriptor: u32, begun: impl FnOnce()) {
+    // O_NONBLOCK of Linux on all but the oldest machines: alpha, mips, parisc and sparc have others.
+    const NONBLOCKING: i32 = 0o4000;
+    let mut pipe = OpenOptions::new()
+        .write(true)
+        .custom_flags(NONBLOCKING)
+        .open(format!("/proc/{pid}/fd/{descriptor}"))
+        .expect("a pipe of a running process");
+    pipe.write_all(b"\n").expect("room for one");
+    begun();
+    let page = [b'\n'; 4096];
+    for part in [&page[..], &page[..1]] {
+        while pipe.write(part).is_ok() {}
+    }
 }

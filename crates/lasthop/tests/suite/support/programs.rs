@@ -1,12 +1,14 @@
 //! The real programs that some tests stand on: where they are, and what happens when one is missing.
 
 use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use super::lasthop::binary;
 use super::lines::Lines;
-use super::{Address, PATIENCE, TempDir};
+use super::{Address, App, Lasthop, PATIENCE, Setup, TempDir};
 
 /// Says that a test is skipped, past the capture of the test harness; with `LASTHOP_REQUIRE_PEERS=1` it fails instead.
 pub(crate) fn skip(reason: &str) {
@@ -179,4 +181,42 @@ fn command(kind: Kind, path: Option<&Path>) -> Result<(Command, &'static str), S
             (command, "listening at ")
         }
     })
+}
+
+/// Starts a proxy that may not use the app's socket file, and the directory that has to outlive it; none, said
+/// loudly, where that cannot be had.
+pub(crate) fn without_permission(setup: Setup, app: &App) -> Option<(Lasthop, TempDir)> {
+    let Address::Unix(path) = app.address() else {
+        panic!("a Unix socket")
+    };
+    let chmod = |bits| {
+        let mode = std::fs::Permissions::from_mode(bits);
+        std::fs::set_permissions(path, mode).expect("chmod");
+    };
+    let dir = TempDir::new();
+    if std::fs::metadata("/proc/self").expect("/proc").uid() != 0 {
+        chmod(0o000);
+        return Some((setup.start(), dir));
+    }
+    // Root may do everything, so the proxy runs as nobody, from a place where nobody may execute it.
+    let copy = dir.join("lasthop");
+    std::fs::copy(binary(), &copy).expect("a copy");
+    chmod(0o755);
+    let copy = copy.display().to_string();
+    let nobody = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        &copy,
+        "run",
+    ];
+    match setup.instead_of_binary(&nobody).try_start() {
+        Ok(proxy) => Some((proxy, dir)),
+        Err((_, said)) if !said.contains("lasthop") => {
+            skip(&format!("setpriv(1): {said}"));
+            None
+        }
+        Err((status, said)) => panic!("{status}: {said}"),
+    }
 }

@@ -1,7 +1,7 @@
 //! One end of a connection, read strictly and never for longer than [`PATIENCE`]. Clients and apps both stand on it.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -68,6 +68,11 @@ impl Wire {
     pub(crate) fn local_port(&self) -> u16 {
         let address = self.socket.local_addr().expect("an address");
         address.as_socket().expect("a TCP socket").port()
+    }
+
+    /// The address of the other side; none on a Unix socket.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.socket.peer_addr().ok()?.as_socket()
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
