@@ -399,7 +399,8 @@ fn the_sum_of_memory_in_the_documentation_adds_up_from_the_defaults() {
     let (listener, upstream) = (&config.listeners[0], &config.upstreams[0]);
     // A head as it is written anew takes three buffers at most, as any way does.
     assert!(listener.header_size_max <= 32 << 10 && upstream.header_size_max <= 32 << 10);
-    let floor = (listener.header_size_max >> 10) + 48 + (upstream.header_size_max >> 10) + 48 + 8;
+    let heads = (listener.header_size_max >> 10) + (upstream.header_size_max >> 10);
+    let floor = heads + 2 * 48 + 8 + 32;
     let mebibytes = |kibibytes: usize| (kibibytes + 512) / 1024;
     let buffers = 2 * ((config.server.buffer_memory >> 20) + 4);
     let connections = mebibytes(10_000 * floor);
@@ -407,7 +408,7 @@ fn the_sum_of_memory_in_the_documentation_adds_up_from_the_defaults() {
     let sum = buffers + connections + idle + 4 + 16;
     let eighth = (sum + 4) / 8;
     for expected in [
-        format!("48 + 8 = {floor} KiB,"),
+        format!("48 + 8 + 32 = {floor} KiB,"),
         format!("| {buffers} |\n"),
         format!("10,000 × {floor} KiB | {connections} |\n"),
         format!("2 × 1 × {} × 1 KiB | {idle} |\n", upstream.keepalive.idle),

@@ -97,7 +97,7 @@ pub struct RequestLine<'a> {
     pub referer: &'a [u8],
     /// The listener's label.
     pub listener: &'a str,
-    /// When the first byte of the head was there.
+    /// When the head was understood, or given up.
     pub time: SystemTime,
 }
 
@@ -129,7 +129,7 @@ pub struct Outcome<'a> {
     pub error: Option<&'a str>,
     /// Why, in words.
     pub details: Option<&'a str>,
-    /// Who ended it early; none if it was complete.
+    /// Who ended it early, or ended the tunnel; none if it was complete.
     pub ended_by: Option<EndedBy>,
     /// The route's label.
     pub route: Option<&'a str>,
@@ -149,7 +149,7 @@ pub struct Outcome<'a> {
     pub wait: Option<Duration>,
     /// From the first byte of the head to the end.
     pub total: Duration,
-    /// Bytes read from the client for this request, its head included.
+    /// Bytes read from the client and used for this request, its head included.
     pub received_bytes: u64,
     /// Bytes written to the client for this request, the head of the answer included.
     pub sent_bytes: u64,
@@ -162,7 +162,7 @@ pub enum EndedBy {
     Client,
     /// The app closed, failed or was too slow.
     Upstream,
-    /// We did: a drain's deadline, or a shortage of our own.
+    /// We did: a refusal, a shortage of our own, or the end of the process.
     Proxy,
 }
 

@@ -60,7 +60,7 @@ pub struct ListenerMetrics {
     pub refused_connections: Counter,
     /// Newcomers that were told 503 because descriptors were short.
     pub refused_descriptors: Counter,
-    /// Idle clients that were closed to make room.
+    /// Clients that were closed to make room: idle ones, and those still at their head.
     pub evicted: Counter,
     /// Bytes read from clients whose request or tunnel has ended.
     pub received_bytes: Counter,
