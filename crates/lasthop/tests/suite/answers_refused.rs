@@ -295,7 +295,8 @@ fn a_body_behind_the_answer_to_a_head_request_answers_nobody_else() {
 
 #[test]
 fn nothing_is_written_behind_an_interim_answer_that_is_only_half_out() {
-    // 5.4 MB: more than a send buffer may grow to (net.ipv4.tcp_wmem), so that the last of it is still with the proxy.
+    // 5.4 MB: more than a send buffer may grow to (net.ipv4.tcp_wmem), so that the last of it is still with the proxy,
+    // whose response buffer takes all of it.
     let hints = format!(
         "HTTP/1.1 103 Early Hints\r\nLink: </{}>\r\n\r\n",
         "x".repeat(60_000)
@@ -315,7 +316,7 @@ fn nothing_is_written_behind_an_interim_answer_that_is_only_half_out() {
             _ => "127.0.0.1:0".to_owned(),
         };
         let proxy = Setup::to(&[&app.target()])
-            .upstream("header_size_max = \"64KiB\"")
+            .upstream("header_size_max = \"64KiB\"\nbuffer = { response = \"8MiB\" }")
             .on(&address)
             .start();
         let socket = proxy.address().socket();
