@@ -97,7 +97,7 @@ pub struct RequestLine<'a> {
     pub referer: &'a [u8],
     /// The listener's label.
     pub listener: &'a str,
-    /// When the head was understood, or given up.
+    /// When it began: with its first byte, or with the end of the request before it.
     pub time: SystemTime,
 }
 
@@ -135,7 +135,7 @@ pub struct Outcome<'a> {
     pub route: Option<&'a str>,
     /// The upstream's label.
     pub upstream: Option<&'a str>,
-    /// The target that the last attempt went to.
+    /// The target that the last attempt went to, also where it came to no connection.
     pub target: Option<&'a dyn Display>,
     /// Our own address of that connection; none on a Unix socket.
     pub source: Option<SocketAddr>,
