@@ -227,7 +227,7 @@ fn process(view: &View, descriptors: Descriptors, page: &mut Page) {
     let mut family = page.family(
         "lasthop_log_lines_dropped_total",
         Kind::Counter,
-        "Log lines dropped because whoever reads the log did not keep up.",
+        "Log lines dropped: whoever reads the log did not keep up, or they could not be written.",
     );
     family.sample(&[("log", "access")], drops.access);
     family.sample(&[("log", "operator")], drops.operator);

@@ -22,5 +22,6 @@ mod totals;
 mod view;
 
 pub use open::{OpenAdmin, OpenError, open};
-pub use thread::AdminThread;
+pub use thread::{AdminThread, CONNECTIONS_MAX};
+
 pub use view::{LogDrops, LogDropsReader, ServerState, View};

@@ -29,7 +29,7 @@ use super::pages;
 use super::view::View;
 
 /// Connections at one time: a few scrapers, a load balancer and an operator's browser, several times over.
-const CONNECTIONS_MAX: usize = 64;
+pub const CONNECTIONS_MAX: usize = 64;
 
 /// Bytes of a request's head, which is also what hyper needs as its smallest buffer.
 const HEAD_BYTES_MAX: usize = 8 * 1024;

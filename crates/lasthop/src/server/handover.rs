@@ -138,7 +138,7 @@ mod tests {
     /// A worker with so many idle clients.
     fn worker(clients: usize) -> (WorkerHandle, mpsc::Receiver<Arrival>, Vec<Watch>) {
         let load = Arc::new(Load::new(1));
-        let slots = Arc::new(Slots::new(1 << 20, 0, (1, 0), [0]));
+        let slots = Arc::new(Slots::new(1 << 20, 0, (1, 0), 0, [0]));
         let connections = Connections::new(Clock::new(Instant::now()), Arc::clone(&load), slots);
         let watches = (0..clients).map(|_| connections.enter(0)).collect();
         let (handle, inbox) = WorkerHandle::new(load);

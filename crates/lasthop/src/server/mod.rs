@@ -116,6 +116,7 @@ fn slots(config: &Config, descriptors_max: u64) -> Slots {
         descriptors_max,
         open,
         (config.server.workers, per_worker),
+        config.admin.as_ref().map_or(0, |_| admin::CONNECTIONS_MAX),
         bounds,
     )
 }

@@ -280,7 +280,7 @@ mod tests {
     use crate::transport::Interrupt;
 
     fn table(now: Instant) -> Connections {
-        let slots = Slots::new(1024, 0, (1, 0), [0, 0]);
+        let slots = Slots::new(1024, 0, (1, 0), 0, [0, 0]);
         Connections::new(Clock::new(now), Arc::new(Load::new(2)), Arc::new(slots))
     }
 
@@ -421,7 +421,7 @@ mod tests {
 
     #[test]
     fn an_app_gets_the_slot_of_an_idle_client() {
-        let slots = Arc::new(Slots::new(0, 0, (1, 0), [0]));
+        let slots = Arc::new(Slots::new(0, 0, (1, 0), 0, [0]));
         let load = Arc::new(Load::new(1));
         let connections = Connections::new(Clock::new(Instant::now()), load, Arc::clone(&slots));
         let _client = slots.client(0).unwrap();

@@ -20,7 +20,7 @@ const BEYOND_MAX: usize = 8;
 /// Slots that a worker asks the others for at once: whoever found none has others in line behind it.
 const SOUGHT_AT_ONCE: usize = 8;
 
-/// Descriptors that are never slots: the log, the admin address, what the host's files are read with.
+/// Descriptors that are never slots: the logs, and what the host's files are read with.
 const RESERVE: usize = 16;
 
 /// What an event loop holds: its epoll instances, its way to be woken, and what tokio keeps for signals.
@@ -70,18 +70,19 @@ struct ListenerSlots {
 
 impl Slots {
     /// The slots of a process that may have `limit` descriptors, has `open` before its workers start, and keeps
-    /// `per_worker` more in each. `listeners` are their `max_connections`, 0 for none.
+    /// `per_worker` more in each and up to so many `elsewhere`. `listeners` are their `max_connections`, 0 for none.
     pub fn new(
         limit: u64,
         open: usize,
         (workers, per_worker): (usize, usize),
+        elsewhere: usize,
         listeners: impl IntoIterator<Item = usize>,
     ) -> Self {
         let limit_here = usize::try_from(limit).unwrap_or(usize::MAX);
         let free = limit_here
             .saturating_sub(open)
             .saturating_sub(workers * PER_WORKER);
-        let reserve = RESERVE + BEYOND_MAX + workers * per_worker;
+        let reserve = RESERVE + BEYOND_MAX + elsewhere + workers * per_worker;
         // Where there are few, a client served is worth more than a reserve. At least one request must pass.
         let all = free.saturating_sub(reserve.min(free / 4)).max(2);
         Self {
@@ -251,7 +252,7 @@ mod tests {
     use super::*;
 
     fn slots(limit: u64, listeners: &[usize]) -> Arc<Slots> {
-        Arc::new(Slots::new(limit, 10, (1, 17), listeners.iter().copied()))
+        Arc::new(Slots::new(limit, 10, (1, 17), 0, listeners.iter().copied()))
     }
 
     #[test]
