@@ -11,7 +11,7 @@ use super::body::{Body, BodyError};
 use super::client::Client;
 use super::fault::{Fault, Gone};
 use crate::relay::Outbox;
-use crate::transport::{BUFFER_BYTES, BufferPool, Pace, READS_IN_A_ROW_MAX, Stream};
+use crate::transport::{BUFFER_BYTES, BufferPool, Pace, Stream};
 
 /// A request being sent to its app.
 #[derive(Debug)]
@@ -150,7 +150,7 @@ impl Upload {
             return Poll::Pending;
         }
         ready!(self.pace.poll_turn(cx, client.watch.bulk()));
-        for _ in 0..READS_IN_A_ROW_MAX {
+        for _ in 0..self.pace.reads_max() {
             let before = self.outbox.unsent();
             let flushed = self
                 .outbox

@@ -10,9 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::Outbox;
-use crate::transport::{
-    BUFFER_BYTES, Buffer, BufferPool, Bulk, Pace, READS_IN_A_ROW_MAX, Stream, Watch,
-};
+use crate::transport::{BUFFER_BYTES, Buffer, BufferPool, Bulk, Pace, Stream, Watch};
 
 /// Bytes that may wait for one side of a tunnel that reads slowly.
 const WAITING_BYTES_MAX: usize = BUFFER_BYTES;
@@ -83,7 +81,7 @@ impl Direction {
             return Poll::Ready(Ok(()));
         }
         ready!(self.pace.poll_turn(cx, bulk));
-        for _ in 0..READS_IN_A_ROW_MAX {
+        for _ in 0..self.pace.reads_max() {
             let before = self.waiting.unsent();
             let flushed = self
                 .waiting

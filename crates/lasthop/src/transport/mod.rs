@@ -17,7 +17,7 @@ mod watch;
 
 pub use accepted::{Accepted, BareSocket};
 pub use buffer::{BUFFER_BYTES, Buffer, BufferPool};
-pub use bulk::{Bulk, Pace, READS_IN_A_ROW_MAX};
+pub use bulk::{Bulk, Pace};
 pub use clock::{Clock, TICK};
 pub use connections::Connections;
 pub use eviction::Evictable;

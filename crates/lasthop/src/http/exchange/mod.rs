@@ -21,7 +21,7 @@ use super::forward::{After, Joined};
 use super::request::{Manner, Request};
 use super::site::ListenerSite;
 use super::upload::{UploadError, WaitsFor};
-use crate::transport::{Buffer, Failure, Pace, READS_IN_A_ROW_MAX};
+use crate::transport::{Buffer, Failure, Pace};
 use crate::upstream::Connection;
 
 /// A request and its answer in flight.
@@ -164,7 +164,7 @@ impl<'a> Exchange<'a> {
             self.poll_upload(cx, moved)?;
         }
         ready!(self.pace.poll_turn(cx, self.client.watch.bulk()));
-        for _ in 0..READS_IN_A_ROW_MAX {
+        for _ in 0..self.pace.reads_max() {
             let was_full = self.download.is_full();
             let received = self.poll_receive(cx, moved);
             let flushed = self.download.poll_flush(cx, self.client, moved)?;
