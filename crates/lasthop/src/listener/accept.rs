@@ -119,10 +119,11 @@ pub async fn accept(
     };
     loop {
         accepting.renew_spare();
+        // The end first: while newcomers come faster than they are taken, the listener is always ready.
         let ready = tokio::select! {
             biased;
-            ready = listener.readable() => ready,
             _ = closing.wait_for(|closing| *closing) => break,
+            ready = listener.readable() => ready,
         };
         // An error is the end of the event loop.
         let Ok(mut ready) = ready else { return };
@@ -200,4 +201,71 @@ impl<E: Entrance> Accepting<'_, E> {
 /// Whether accept(2) reports an error of the connection that waited, which concerns nobody else.
 fn is_of_the_connection(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionAborted
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io::Write as _;
+    use std::os::fd::RawFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// A listener at which somebody always waits.
+    struct Flooded(UnixStream);
+
+    impl AsRawFd for Flooded {
+        fn as_raw_fd(&self) -> RawFd {
+            self.0.as_raw_fd()
+        }
+    }
+
+    impl Listen for Flooded {
+        fn accept(&self) -> io::Result<Accepted> {
+            UnixStream::pair().map(|(newcomer, _)| Accepted {
+                socket: BareSocket::Unix(newcomer),
+                ip: None,
+            })
+        }
+    }
+
+    struct Counting {
+        admitted: Cell<u32>,
+        close: watch::Sender<bool>,
+    }
+
+    impl Entrance for Counting {
+        async fn admit(&self, _newcomer: Accepted, _kernel_is_short: bool) -> Admitted {
+            self.admitted.set(self.admitted.get() + 1);
+            if self.admitted.get() == 100 {
+                let _ = self.close.send(true);
+            }
+            assert!(self.admitted.get() <= BACKLOG + 200, "accepts for ever");
+            Admitted::WithRoom
+        }
+
+        fn relieve(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_flood_does_not_keep_a_listener_open_in_a_drain() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            theirs.write_all(b"ready to read").unwrap();
+            let (close, closing) = watch::channel(false);
+            let entrance = Counting {
+                admitted: Cell::new(0),
+                close,
+            };
+            accept(register(Flooded(ours)).unwrap(), "web", closing, &entrance).await;
+            assert!(entrance.admitted.get() >= 100);
+        });
+    }
 }
