@@ -15,7 +15,7 @@ use super::forward::{After, Joined, forward};
 use super::refuse;
 use super::site::ListenerSite;
 use crate::relay::{Direction, Tunnel, TunnelEnd};
-use crate::transport::Stream;
+use crate::transport::{BUFFER_BYTES, Pace, Stream};
 use crate::upstream::Hold;
 
 /// How long a lingering close waits for a client to say something more, and how long in all. A third
@@ -114,13 +114,23 @@ async fn linger(client: &mut Client, listener: &ListenerSite) {
     let ends = client.watch.now() + LINGER_MAX;
     // Whoever needs its place may have it: this is a courtesy.
     client.watch.idle_for(LINGER_SILENCE_MAX);
+    // And it may still be sending as fast as it can, which is nothing that others should wait behind.
+    let mut pace = Pace::default();
     poll_fn(|cx| {
-        while let Poll::Ready(read) = client.poll_fill(cx, pool, crate::transport::BUFFER_BYTES) {
-            client.input = None;
-            if !matches!(read, Ok(1..)) || client.watch.now() > ends {
-                return Poll::Ready(());
+        if pace.poll_turn(cx, client.watch.bulk()).is_ready() {
+            let mut reads = 0;
+            while let Poll::Ready(read) = client.poll_fill(cx, pool, BUFFER_BYTES) {
+                client.input = None;
+                if !matches!(read, Ok(1..)) || client.watch.now() > ends {
+                    return Poll::Ready(());
+                }
+                client.watch.due_in(LINGER_SILENCE_MAX);
+                reads += 1;
+                if reads == pace.reads_max() {
+                    pace.pause(cx, client.watch.bulk());
+                    break;
+                }
             }
-            client.watch.due_in(LINGER_SILENCE_MAX);
         }
         // Neither a drain nor a newcomer waits for those who only have to leave.
         ready!(client.watch.poll_interrupt(cx));
