@@ -147,6 +147,8 @@ impl Account {
     pub(super) fn asks(&mut self) {
         if self.listener.site.is_timed {
             self.asked = Some(Instant::now());
+            // The connection before, if there was one, is dead.
+            self.connected = None;
         }
     }
 
