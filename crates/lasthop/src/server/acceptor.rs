@@ -5,16 +5,23 @@
 //! leave whoever is woken first with everything.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lasthop_kernel::listen::{PathClaim, UnixListening};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::sleep;
 
 use super::ServeError;
-use super::handover::{Arrival, WorkerHandle, destination};
+use super::handover::{Arrival, WorkerHandle, destination, someone_could_go};
 use crate::config::Config;
 use crate::listener::{Admitted, Entrance, accept, register};
 use crate::transport::{Accepted, Slots};
+
+/// Workers let clients go on threads of their own: how often a newcomer without a place is looked for one again, and how
+/// many times, before it is turned away although somebody could go.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+const LOOKS_MAX: usize = 10;
 
 /// The accepting tasks and the files they accept on.
 pub(super) struct Acceptor {
@@ -72,7 +79,15 @@ struct Hall {
 
 impl Entrance for Hall {
     async fn admit(&self, newcomer: Accepted, kernel_is_short: bool) -> Admitted {
-        let arrival = Arrival::new(&self.slots, self.listener, newcomer, kernel_is_short);
+        let mut arrival = Arrival::new(&self.slots, self.listener, newcomer, kernel_is_short);
+        for _ in 0..LOOKS_MAX {
+            if arrival.slot.is_some() || !someone_could_go(&self.workers, &arrival) {
+                break;
+            }
+            // Somebody is going for one of those before it.
+            sleep(LOOK_EVERY).await;
+            arrival.seek_slot(&self.slots);
+        }
         let admitted = match arrival.shortage {
             None => Admitted::WithRoom,
             Some(_) => Admitted::WithoutRoom,

@@ -106,8 +106,10 @@ impl Door {
             accepted: Accepted { socket, ip },
             slot,
             shortage,
+            kernel_is_short,
         } = arrival;
-        let made_room = shortage.is_none_or(|shortage| self.make_room(shortage, listener));
+        let least = usize::from(kernel_is_short || slot.is_none());
+        let made_room = shortage.is_none_or(|shortage| self.make_room(shortage, listener, least));
         let site = Rc::clone(&self.listeners[listener]);
         match (slot, shortage) {
             (Some(slot), _) if made_room => match socket.register(slot) {
@@ -129,14 +131,16 @@ impl Door {
         }
     }
 
-    /// Asks clients to go for a newcomer; returns whether there was one.
-    fn make_room(&self, shortage: Shortage, listener: usize) -> bool {
+    /// Asks clients to go for a newcomer, at least so many; returns whether it can have the place of one.
+    fn make_room(&self, shortage: Shortage, listener: usize, least: usize) -> bool {
         let connections = &self.site.connections;
         let among = shortage.among(listener);
         let excess = connections.slots().excess(shortage, listener);
-        let wanted = excess.clamp(1, EVICTIONS_MAX);
+        // Those who are on their way out have been asked for the newcomers before this one.
+        let excess = excess.saturating_sub(connections.leaving());
+        let wanted = excess.clamp(least, EVICTIONS_MAX);
         let evicted = (0..wanted).filter(|_| connections.evict_among(among));
-        evicted.count() > 0
+        evicted.count() > 0 || wanted == 0
     }
 }
 

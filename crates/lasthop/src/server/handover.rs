@@ -30,6 +30,8 @@ pub(super) struct Arrival {
     pub(super) slot: Option<Slot>,
     /// The bound that is reached: somebody has to go for it.
     pub(super) shortage: Option<Shortage>,
+    /// The kernel has said so, whatever the slots say.
+    pub(super) kernel_is_short: bool,
 }
 
 impl Arrival {
@@ -49,6 +51,14 @@ impl Arrival {
             accepted,
             slot,
             shortage,
+            kernel_is_short,
+        }
+    }
+
+    /// Looks for a slot again, since others may have gone.
+    pub(super) fn seek_slot(&mut self, slots: &Arc<Slots>) {
+        if self.slot.is_none() {
+            self.slot = slots.client_beyond(self.listener);
         }
     }
 }
@@ -85,6 +95,18 @@ impl WorkerHandle {
             .try_send(arrival)
             .map_err(mpsc::error::TrySendError::into_inner)
     }
+}
+
+/// Whether any worker has a client who could go for a newcomer.
+pub(super) fn someone_could_go(workers: &[WorkerHandle], arrival: &Arrival) -> bool {
+    let among = arrival
+        .shortage
+        .and_then(|shortage| shortage.among(arrival.listener));
+    let could = |worker: &WorkerHandle| {
+        let mut kinds = Evictable::ALL.into_iter();
+        kinds.any(|which| worker.load.evictable(which, among) > 0)
+    };
+    workers.iter().any(could)
 }
 
 /// Which worker is to have a connection, as an index; `own` is the one that has accepted it, if any.
@@ -153,6 +175,7 @@ mod tests {
             accepted: Accepted { socket, ip },
             slot: None,
             shortage,
+            kernel_is_short: false,
         }
     }
 

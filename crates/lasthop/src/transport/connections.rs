@@ -34,6 +34,8 @@ pub(super) struct Inner {
     batches: RefCell<Batches>,
     /// Grows with every connection that becomes idle or begins a head.
     turn: Cell<u64>,
+    /// Connections that have been asked to go and are still there.
+    pub(super) leaving: Cell<usize>,
     pub(super) clock: Clock,
     pub(super) bulk: Bulk,
     draining: Cell<bool>,
@@ -75,6 +77,7 @@ impl Connections {
             rows: RefCell::new(Slab::new()),
             batches: RefCell::default(),
             turn: Cell::new(0),
+            leaving: Cell::new(0),
             clock,
             bulk: Bulk::default(),
             draining: Cell::new(false),
@@ -175,6 +178,7 @@ impl Connections {
         };
         let row = &mut rows[key];
         row.phase = Phase::Leaving;
+        inner.leaving.set(inner.leaving.get() + 1);
         inner.load.remove(which, row.listener);
         let waker = row.waker.take();
         drop((rows, batches));
@@ -182,6 +186,11 @@ impl Connections {
             waker.wake();
         }
         true
+    }
+
+    /// Clients of this worker that have been asked to go and are still there.
+    pub fn leaving(&self) -> usize {
+        self.0.leaving.get()
     }
 
     /// As [`Connections::evict`], whoever has to go first among those of one listener or all.
@@ -433,5 +442,19 @@ mod tests {
         // The one who asked in vain is remembered until the next tick.
         connections.sweep(Instant::now());
         assert_eq!(evicted(&clients), [true, true]);
+    }
+
+    #[test]
+    fn slots_sought_in_vain_for_long_do_not_send_away_everybody_who_comes_later() {
+        let connections = table(Instant::now());
+        // Nobody was idle for a minute, and somebody asked at every tick.
+        for _ in 0..600 {
+            connections.slots().seek();
+            connections.sweep(Instant::now());
+        }
+        let clients = idle(&connections, &[0; 500]);
+        connections.sweep(Instant::now());
+        let gone = evicted(&clients).iter().filter(|gone| **gone).count();
+        assert!(gone <= 8, "{gone} of 500");
     }
 }

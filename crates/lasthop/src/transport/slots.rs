@@ -169,7 +169,9 @@ impl Slots {
 
     /// Asks all workers for slots that idle clients of theirs hold.
     pub fn seek(&self) {
-        self.sought.fetch_add(SOUGHT_AT_ONCE, Ordering::Relaxed);
+        // Not added up: an ask stands until somebody has an idle client, and after an hour of them nobody who
+        // comes then should have to go for those who have given up long ago.
+        self.sought.store(SOUGHT_AT_ONCE, Ordering::Relaxed);
     }
 
     /// How many have been asked for since the last time. For workers that have somebody idle.

@@ -76,6 +76,7 @@ impl Watch {
             Phase::Busy => {}
             Phase::Evictable(which) => inner.load.remove(which, listener),
             Phase::Leaving => {
+                inner.leaving.set(inner.leaving.get() - 1);
                 self.table.evict_among(Some(listener as usize));
             }
         }
@@ -142,8 +143,10 @@ impl Drop for Watch {
         let inner = &self.table.0;
         let mut rows = inner.rows.borrow_mut();
         let row = rows.remove(self.key);
-        if let Phase::Evictable(which) = row.phase {
-            inner.load.remove(which, row.listener);
+        match row.phase {
+            Phase::Evictable(which) => inner.load.remove(which, row.listener),
+            Phase::Leaving => inner.leaving.set(inner.leaving.get() - 1),
+            Phase::Busy => {}
         }
         inner.load.set_connections(rows.len());
         if rows.is_empty() {

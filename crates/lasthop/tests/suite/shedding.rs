@@ -99,6 +99,36 @@ fn the_client_idle_longest_makes_room_for_one_more() {
 }
 
 #[test]
+fn a_burst_of_newcomers_sends_away_as_many_as_it_brings_and_all_of_it_is_served() {
+    const BURST: usize = 20;
+    let app = app_that_answers(Place::Unix);
+    for kind in Kind::all() {
+        let address = match &kind {
+            Kind::Tcp => "127.0.0.1:0".to_owned(),
+            Kind::Unix(dir) => format!("unix:{}", dir.join("front.sock").display()),
+        };
+        let proxy = Setup::to(&[&app.target()])
+            .on(&address)
+            .listener(&format!("max_connections = {}", 2 * BURST))
+            .more("[admin]\naddress = \"127.0.0.1:0\"")
+            .start();
+        let _idle = idle(&proxy, 2 * BURST);
+        // All of them wait when it looks.
+        proxy.signal("STOP");
+        let mut burst: Vec<_> = (0..BURST).map(|_| proxy.client()).collect();
+        proxy.signal("CONT");
+        for newcomer in &mut burst {
+            assert_eq!(newcomer.request("/").status(), 200);
+        }
+        let mut admin = Client::connect(&proxy.admin());
+        let page = admin.exchange("GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+        let evicted =
+            format!("lasthop_client_connections_evicted_total{{listener=\"front\"}} {BURST}\n");
+        assert!(page.text().contains(&evicted), "{}", page.text());
+    }
+}
+
+#[test]
 fn a_newcomer_is_told_to_come_back_while_all_are_busy() {
     for kind in Kind::all() {
         let gate = Gate::closed();
@@ -117,6 +147,28 @@ fn a_newcomer_is_told_to_come_back_while_all_are_busy() {
         }
         assert_eq!(proxy.get("/").status(), 200);
     }
+}
+
+#[test]
+fn refusals_of_any_listener_are_summed_up_under_its_own_name() {
+    let gate = Gate::closed();
+    let app = app_behind(&gate, Place::Unix);
+    let mut proxy = Setup::to(&[&app.target()])
+        .more("[[listener]]\nname = \"side\"\naddress = \"127.0.0.1:0\"\nmax_connections = 1")
+        .start();
+    let (side, _) = &proxy.listening[1];
+    let mut busy = Client::connect(side);
+    busy.send(GET);
+    app.wait_for_accepted(1);
+    for _ in 0..3 {
+        assert_eq!(Client::connect(side).request("/").status(), 503);
+    }
+    proxy.signal("TERM");
+    gate.open();
+    assert_eq!(busy.answer().status(), 200);
+    proxy.logs(&["no room for clients again", "side", "repeated=2"]);
+    let status = proxy.ends_within(PATIENCE);
+    assert!(status.is_some_and(|status| status.success()), "{status:?}");
 }
 
 #[test]
