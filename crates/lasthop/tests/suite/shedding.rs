@@ -166,7 +166,7 @@ fn refusals_of_any_listener_are_summed_up_under_its_own_name() {
     proxy.signal("TERM");
     gate.open();
     assert_eq!(busy.answer().status(), 200);
-    proxy.logs(&["no room for clients again", "side", "repeated=2"]);
+    proxy.logs(&["clients refused again, no room", "side", "repeated=2"]);
     let status = proxy.ends_within(PATIENCE);
     assert!(status.is_some_and(|status| status.success()), "{status:?}");
 }
