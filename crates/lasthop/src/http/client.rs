@@ -101,6 +101,9 @@ impl Client {
             }
             (Interrupt::Drain, Standing::Served) if self.stream.is_quiet() => Poll::Ready(()),
             (Interrupt::Drain, Standing::Hurried | Standing::Served) => {
+                if self.watch.is_evicted() && !self.stream.is_quiet() {
+                    self.watch.stay();
+                }
                 self.watch.poll_deadline(cx)
             }
         }

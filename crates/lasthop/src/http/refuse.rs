@@ -45,6 +45,10 @@ struct Goodbye {
 /// Turns a newcomer away: tells it to come back later, counts it and logs it.
 pub fn refuse(newcomer: BareSocket, listener: &ListenerSite, shortage: Shortage) {
     let site = &listener.site;
+    if site.connections.is_empty() {
+        // A worker without clients does not look at the clock.
+        site.connections.clock().set(Instant::now());
+    }
     let metrics = &site.metrics.listeners[listener.index];
     match shortage {
         Shortage::Connections => metrics.refused_connections.add(1),

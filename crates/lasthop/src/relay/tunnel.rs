@@ -15,6 +15,10 @@ use crate::transport::{BUFFER_BYTES, Buffer, BufferPool, Bulk, Pace, Stream, Wat
 /// Bytes that may wait for one side of a tunnel that reads slowly.
 const WAITING_BYTES_MAX: usize = BUFFER_BYTES;
 
+/// Polls in a row without more than one read after which a direction is no bulk transfer any more. A
+/// download that is slow for a moment keeps its place.
+const CALM_POLLS: u8 = 8;
+
 /// Silence allowed once one side has ended. What is left is the other's farewell, and an app whose
 /// work is done should not hold its connection for a client that forgot to close.
 const FAREWELL_MAX: Duration = Duration::from_secs(60);
@@ -52,6 +56,8 @@ pub struct Direction {
     source_ended: bool,
     end_passed_on: bool,
     pace: Pace,
+    /// Polls in a row that found next to nothing.
+    calm_polls: u8,
 }
 
 impl Direction {
@@ -66,6 +72,7 @@ impl Direction {
             source_ended: false,
             end_passed_on: false,
             pace: Pace::default(),
+            calm_polls: 0,
         }
     }
 
@@ -81,7 +88,7 @@ impl Direction {
             return Poll::Ready(Ok(()));
         }
         ready!(self.pace.poll_turn(cx, bulk));
-        for _ in 0..self.pace.reads_max() {
+        for reads in 0..self.pace.reads_max() {
             let before = self.waiting.unsent();
             let flushed = self
                 .waiting
@@ -101,6 +108,7 @@ impl Direction {
             let count = match self.waiting.poll_fill_from(cx, from, WAITING_BYTES_MAX) {
                 Poll::Ready(read) => read.map_err(Failed::Source)?,
                 Poll::Pending => {
+                    self.calm_down(reads);
                     self.waiting.shrink();
                     return Poll::Pending;
                 }
@@ -108,8 +116,19 @@ impl Direction {
             *moved = true;
             self.source_ended = count == 0;
         }
+        self.calm_polls = 0;
         self.pace.pause(cx, bulk);
         Poll::Pending
+    }
+
+    /// A conversation that was bulk for once is one again: else it would wait behind every download for
+    /// the rest of its hours.
+    fn calm_down(&mut self, reads: usize) {
+        self.calm_polls = if reads <= 1 { self.calm_polls + 1 } else { 0 };
+        if self.calm_polls == CALM_POLLS {
+            self.calm_polls = 0;
+            self.pace = Pace::default();
+        }
     }
 }
 

@@ -392,11 +392,13 @@ mod tests {
     }
 
     #[test]
-    fn another_goes_in_the_stead_of_one_that_turns_out_to_be_busy() {
+    fn nobody_goes_in_the_stead_of_one_that_turns_out_to_be_busy_until_there_is_a_newcomer() {
         let connections = table(Instant::now());
         let clients = idle(&connections, &[0, 1, 0]);
         assert!(connections.evict(Evictable::Idle, None));
         clients[0].stay();
+        assert_eq!(evicted(&clients), [false, false, false]);
+        assert!(connections.evict(Evictable::Idle, Some(0)));
         assert_eq!(evicted(&clients), [false, false, true]);
     }
 

@@ -64,21 +64,16 @@ impl Watch {
         inner.load.add(which, row.listener);
     }
 
-    /// This connection has something in hand and stays. If it has just been asked to go, another one has
-    /// to in its stead.
+    /// This connection has something in hand and stays. If it has just been asked to go, nobody is asked in
+    /// its stead here: the only one idle may be the newcomer for whom it was to go. Whoever comes next
+    /// finds the table still over its bound.
     pub fn stay(&self) {
         let inner = &self.table.0;
-        let (before, listener) = {
-            let row = &mut inner.rows.borrow_mut()[self.key];
-            (std::mem::replace(&mut row.phase, Phase::Busy), row.listener)
-        };
-        match before {
+        let row = &mut inner.rows.borrow_mut()[self.key];
+        match std::mem::replace(&mut row.phase, Phase::Busy) {
             Phase::Busy => {}
-            Phase::Evictable(which) => inner.load.remove(which, listener),
-            Phase::Leaving => {
-                inner.leaving.set(inner.leaving.get() - 1);
-                self.table.evict_among(Some(listener as usize));
-            }
+            Phase::Evictable(which) => inner.load.remove(which, row.listener),
+            Phase::Leaving => inner.leaving.set(inner.leaving.get() - 1),
         }
     }
 

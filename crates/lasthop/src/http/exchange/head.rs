@@ -10,7 +10,7 @@ use lasthop_http1::scan::HeadScan;
 use super::Exchange;
 use crate::http::client::poll_fill;
 use crate::http::download::{Head, head_limits};
-use crate::http::fault::{Cut, Fault};
+use crate::http::fault::{Cut, Fault, Gone};
 use crate::http::upload::WaitsFor;
 
 /// Why there is no head of an answer.
@@ -65,6 +65,9 @@ impl Exchange<'_> {
         }
         self.poll_client(cx)?;
         self.manner.is_torn = self.download.began && !self.download.is_flushed();
+        if self.download.is_full() {
+            return self.poll_unread(cx, moved);
+        }
         let waits_for = match self.request.upload.waits_for() {
             // It waits for the app to say so, and so do we.
             WaitsFor::Client if self.request.expects_continue => WaitsFor::Nobody,
@@ -87,6 +90,16 @@ impl Exchange<'_> {
             WaitsFor::App => Fault::AppBodyTimeout(settings.body_timeout),
             WaitsFor::Nobody => Fault::ResponseTimeout(settings.response_timeout),
         })))
+    }
+
+    /// Nobody but the client can go on: it takes no interim answers, and there is no room for more.
+    fn poll_unread<T>(&mut self, cx: &mut Context<'_>, moved: bool) -> Poll<Result<T, NoHead>> {
+        if self.waits_for.take().is_some() || moved {
+            let timeout = self.listener.settings.body_timeout;
+            self.client.watch.due_in(timeout);
+        }
+        ready!(self.client.watch.poll_deadline(cx));
+        Poll::Ready(Err(Fault::ClientGone(Gone::NotReading).into()))
     }
 
     /// Reads from the app until a head is whole.
