@@ -11,6 +11,8 @@ mod clock;
 mod connections;
 mod eviction;
 mod load;
+#[cfg(test)]
+pub mod simulated;
 mod slots;
 mod stream;
 mod watch;

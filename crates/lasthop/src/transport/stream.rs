@@ -5,7 +5,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -13,6 +13,8 @@ use lasthop_kernel::socket::Peek;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+#[cfg(test)]
+use super::simulated::Simulated;
 use super::{BareSocket, Slot};
 
 /// A connected stream, registered with the runtime of the worker that owns it. Counts the bytes that
@@ -33,6 +35,9 @@ enum Socket {
     Tcp(TcpStream),
     /// A Unix stream socket, by path or abstract name.
     Unix(UnixStream),
+    /// No socket at all.
+    #[cfg(test)]
+    Simulated(Simulated),
 }
 
 impl From<TcpStream> for Stream {
@@ -44,6 +49,13 @@ impl From<TcpStream> for Stream {
 impl From<UnixStream> for Stream {
     fn from(stream: UnixStream) -> Self {
         Self::new(Socket::Unix(stream))
+    }
+}
+
+#[cfg(test)]
+impl From<Simulated> for Stream {
+    fn from(stream: Simulated) -> Self {
+        Self::new(Socket::Simulated(stream))
     }
 }
 
@@ -86,6 +98,8 @@ impl Stream {
         match self.socket {
             Socket::Tcp(stream) => stream.into_std().map(BareSocket::Tcp),
             Socket::Unix(stream) => stream.into_std().map(BareSocket::Unix),
+            #[cfg(test)]
+            Socket::Simulated(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -110,6 +124,8 @@ impl Stream {
         match &self.socket {
             Socket::Tcp(stream) => stream.local_addr().ok(),
             Socket::Unix(_) => None,
+            #[cfg(test)]
+            Socket::Simulated(_) => Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
         }
     }
 
@@ -121,6 +137,8 @@ impl Stream {
         match &self.socket {
             Socket::Tcp(stream) => stream.poll_read_ready(cx),
             Socket::Unix(stream) => stream.poll_read_ready(cx),
+            #[cfg(test)]
+            Socket::Simulated(stream) => stream.poll_readable(cx),
         }
     }
 
@@ -134,6 +152,8 @@ impl Stream {
         let read = match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            #[cfg(test)]
+            Socket::Simulated(stream) => stream.poll_read(cx, buf),
         };
         self.received += (buf.filled().len() - before) as u64;
         read
@@ -144,6 +164,8 @@ impl Stream {
         let written = match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Socket::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            #[cfg(test)]
+            Socket::Simulated(stream) => stream.poll_write(cx, bytes),
         };
         self.count_sent(written)
     }
@@ -157,6 +179,8 @@ impl Stream {
         let written = match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            #[cfg(test)]
+            Socket::Simulated(stream) => stream.poll_write_vectored(cx, slices),
         };
         self.count_sent(written)
     }
@@ -175,7 +199,7 @@ impl Stream {
     pub fn poll_disturbed(&self, cx: &mut Context<'_>) -> Poll<Disturbance> {
         loop {
             ready!(self.poll_readable(cx)).ok();
-            let look = || match lasthop_kernel::socket::pending_input(self) {
+            let look = || match self.peek() {
                 Peek::Quiet => Err(io::ErrorKind::WouldBlock.into()),
                 Peek::Bytes => Ok(Disturbance::Spoke),
                 Peek::Closed | Peek::Error(_) => Ok(Disturbance::Closed),
@@ -184,6 +208,8 @@ impl Stream {
             let looked = match &self.socket {
                 Socket::Tcp(stream) => stream.try_io(Interest::READABLE, look),
                 Socket::Unix(stream) => stream.try_io(Interest::READABLE, look),
+                #[cfg(test)]
+                Socket::Simulated(_) => look(),
             };
             match looked {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -206,6 +232,8 @@ impl Stream {
         let again = match &self.socket {
             Socket::Tcp(stream) => std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?),
             Socket::Unix(_) => return Ok(Box::pin(std::future::pending())),
+            #[cfg(test)]
+            Socket::Simulated(stream) => return Ok(stream.failure()),
         };
         let again = TcpStream::from_std(again)?;
         Ok(Box::pin(async move {
@@ -218,7 +246,16 @@ impl Stream {
 
     /// Whether the peer has neither closed nor said anything, by asking the kernel now.
     pub fn is_quiet(&self) -> bool {
-        lasthop_kernel::socket::pending_input(self) == Peek::Quiet
+        self.peek() == Peek::Quiet
+    }
+
+    fn peek(&self) -> Peek {
+        match &self.socket {
+            Socket::Tcp(stream) => lasthop_kernel::socket::pending_input(stream),
+            Socket::Unix(stream) => lasthop_kernel::socket::pending_input(stream),
+            #[cfg(test)]
+            Socket::Simulated(stream) => stream.peek(),
+        }
     }
 
     /// Makes the close of this stream a reset, so that nobody can take what was sent for whole; or an
@@ -228,6 +265,10 @@ impl Stream {
         if let Socket::Tcp(stream) = &self.socket {
             // A socket that is gone already needs no reset.
             let _ = lasthop_kernel::socket::reset_on_close(stream, reset);
+        }
+        #[cfg(test)]
+        if let Socket::Simulated(stream) = &self.socket {
+            stream.reset_on_close(reset);
         }
     }
 
@@ -239,19 +280,12 @@ impl Stream {
         let done = match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(&mut cx),
             Socket::Unix(stream) => Pin::new(stream).poll_shutdown(&mut cx),
+            #[cfg(test)]
+            Socket::Simulated(stream) => Poll::Ready(stream.shutdown_write()),
         };
         match done {
             Poll::Ready(result) => result,
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-        }
-    }
-}
-
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.socket {
-            Socket::Tcp(stream) => stream.as_fd(),
-            Socket::Unix(stream) => stream.as_fd(),
         }
     }
 }

@@ -261,6 +261,14 @@ impl Upstream {
     }
 
     async fn try_target(&self, dial: &mut Option<Dial>, target: &Target) -> Result<Stream, Failed> {
+        #[cfg(test)]
+        if let Some(network) = &self.network {
+            let refused = |source| Failed {
+                fault: ConnectFault::Refused,
+                source,
+            };
+            return network.connect().await.map_err(refused);
+        }
         let dial = match dial {
             Some(dial) => dial,
             None => dial.insert(Dial::new(target)?),

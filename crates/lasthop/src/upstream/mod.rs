@@ -58,6 +58,9 @@ pub struct Upstream {
     line: Semaphore,
     /// State of the generator behind the jitter of retries.
     jitter: Cell<u64>,
+    /// Where connections go to instead of the targets.
+    #[cfg(test)]
+    pub network: Option<crate::transport::simulated::Network>,
 }
 
 /// A connection to the app, lent to one request at a time.
@@ -139,6 +142,8 @@ impl Upstream {
             waiting: RefCell::default(),
             line: Semaphore::new(1),
             jitter: Cell::new(seed | 1),
+            #[cfg(test)]
+            network: None,
         }
     }
 
