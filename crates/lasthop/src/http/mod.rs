@@ -19,6 +19,8 @@ mod refuse;
 mod report;
 mod request;
 mod serve;
+#[cfg(test)]
+mod simulation;
 mod site;
 mod upload;
 
