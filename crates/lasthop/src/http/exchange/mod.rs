@@ -128,6 +128,8 @@ impl<'a> Exchange<'a> {
             self.client.stream.reset_on_close(true);
         }
         self.answer = Some(answer);
+        // What is left of an interim answer goes out before this one: nothing of ours is to follow it.
+        self.manner.is_torn = false;
     }
 
     /// Moves the answer to the client, and the rest of the request to the app; ready once the

@@ -333,6 +333,30 @@ fn a_request_that_is_sent_again_comes_to_its_app_whole() {
     }
 }
 
+/// The rest of the interim answer goes out before the answer, so nothing is torn any more when the answer
+/// breaks off; the client may have what came of it, which a reset would put at risk.
+#[test]
+fn an_interim_answer_that_was_held_up_does_not_make_a_later_end_a_reset() {
+    let interim = "HTTP/1.1 103 Hints\r\nLink: <ab>\r\n\r\n";
+    let case = Case {
+        settings: PLENTY,
+        client: vec![send("GET /0 HTTP/1.1\r\nHost: a\r\n\r\n")],
+        heads: vec![false],
+        app: vec![vec![answers_and_leaves(
+            interim.to_owned() + "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npar",
+            Ending::Close,
+        )]],
+    };
+    // No room for the client at first; all that it says; room for the app, accepted; the interim answer
+    // alone (34 bytes); room for five bytes of it; the rest of the app's words.
+    let schedule = Schedule::Choices(vec![1, 0, 11, 0, 0, 11, 0, 7, 0, 3, 1, 11]);
+    assert_eq!(interim.len(), 34);
+    let outcome = simulate(&case, &schedule);
+    assert_eq!(statuses(&outcome), [103, 200]);
+    assert!(!outcome.answers[1].is_whole);
+    assert_eq!(outcome.client, End::Orderly);
+}
+
 #[test]
 fn an_app_that_has_said_something_is_not_asked_again() {
     let get = |number| format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n");
