@@ -1,5 +1,6 @@
 //! What holds under every schedule.
 
+mod allocations;
 mod flaws;
 mod grammar;
 mod properties;
