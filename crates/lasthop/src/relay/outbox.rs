@@ -37,7 +37,7 @@ impl Outbox {
     pub fn new(pool: &BufferPool) -> Self {
         Self {
             pool: pool.clone(),
-            buffers: VecDeque::new(),
+            buffers: pool.queue(),
             index: 0,
             offset: 0,
             unsent: 0,
@@ -47,10 +47,9 @@ impl Outbox {
 
     /// An empty outbox that keeps what it has sent until [`Outbox::release`].
     pub fn retaining(pool: &BufferPool) -> Self {
-        Self {
-            retained: true,
-            ..Self::new(pool)
-        }
+        let mut outbox = Self::new(pool);
+        outbox.retained = true;
+        outbox
     }
 
     /// Bytes that wait to be written.
@@ -187,7 +186,7 @@ impl Outbox {
     /// Gives back the memory of an empty queue, for whoever keeps one for hours.
     pub fn shrink(&mut self) {
         if self.buffers.is_empty() {
-            self.buffers = VecDeque::new();
+            self.pool.take_back(std::mem::take(&mut self.buffers));
         }
     }
 
@@ -213,6 +212,12 @@ impl Outbox {
             self.buffers.clear();
             self.offset = 0;
         }
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.pool.take_back(std::mem::take(&mut self.buffers));
     }
 }
 

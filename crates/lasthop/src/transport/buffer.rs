@@ -8,6 +8,7 @@
 //! read what the current borrower wrote, because `start..end` is reset on every loan.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -23,6 +24,9 @@ pub const BUFFER_BYTES: usize = 16 * 1024;
 /// Buffers kept for the next borrower when they come back, per worker; the rest is freed. 4 MiB.
 const KEPT_MAX: usize = 256;
 
+/// Buffers that a queue which is kept has room for: 256 KiB, the default response buffer. 40 bytes each.
+const QUEUE_KEPT_MAX: usize = 16;
+
 /// One worker's buffers. Cheap to clone (a reference count without atomics).
 #[derive(Clone, Debug)]
 pub struct BufferPool(Rc<Inner>);
@@ -30,6 +34,8 @@ pub struct BufferPool(Rc<Inner>);
 #[derive(Debug)]
 struct Inner {
     free: RefCell<Vec<Box<[u8]>>>,
+    /// Empty queues with room for a few buffers, since every request needs two.
+    free_queues: RefCell<Vec<VecDeque<Buffer>>>,
     lent: Cell<usize>,
     lent_soft_max: usize,
 }
@@ -39,6 +45,7 @@ impl BufferPool {
     pub fn new(bytes_max: usize) -> Self {
         Self(Rc::new(Inner {
             free: RefCell::new(Vec::new()),
+            free_queues: RefCell::new(Vec::new()),
             lent: Cell::new(0),
             lent_soft_max: bytes_max / BUFFER_BYTES,
         }))
@@ -55,6 +62,20 @@ impl BufferPool {
             start: 0,
             end: 0,
             pool: self.clone(),
+        }
+    }
+
+    /// An empty queue of buffers; give it back with [`BufferPool::take_back`].
+    pub fn queue(&self) -> VecDeque<Buffer> {
+        self.0.free_queues.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Keeps a queue for the next one who asks, without what is left in it.
+    pub fn take_back(&self, mut queue: VecDeque<Buffer>) {
+        queue.clear();
+        let mut free = self.0.free_queues.borrow_mut();
+        if (1..=QUEUE_KEPT_MAX).contains(&queue.capacity()) && free.len() < KEPT_MAX {
+            free.push(queue);
         }
     }
 
