@@ -180,7 +180,7 @@ fn payload(whose: &str, length: usize) -> Vec<u8> {
 
 impl Body {
     /// Bytes of payload.
-    pub(super) fn length(&self) -> usize {
+    fn length(&self) -> usize {
         match self {
             Self::None => 0,
             Self::Sized(length) => *length,
@@ -223,9 +223,28 @@ impl Body {
     }
 }
 
+impl Settings {
+    /// Bytes of a body that are kept until the app has said something. Nothing on a crowded worker.
+    pub(super) fn kept_max(self) -> usize {
+        if self.worker_buffers == 0 {
+            return 0;
+        }
+        self.request_buffer
+    }
+}
+
 impl Request {
     pub(super) fn is_idempotent(&self) -> bool {
         !matches!(self.method, "POST" | "PATCH")
+    }
+
+    /// What its body may weigh on its way to the app, in bytes. Chunks of one byte carry five more, and the
+    /// last one its trailers.
+    pub(super) fn weight_max(&self) -> usize {
+        match &self.body {
+            Body::Chunked(..) => 6 * self.body.length() + 40,
+            _ => self.body.length(),
+        }
     }
 
     /// Head and body as they are sent.
