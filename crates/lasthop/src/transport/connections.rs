@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use slab::Slab;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 
 use super::bulk::Bulk;
 use super::clock::{Clock, TICK};
@@ -23,6 +24,10 @@ use super::eviction::{Batches, Evictable};
 use super::load::Load;
 use super::slots::{Slot, Slots};
 use super::watch::Watch;
+
+/// Connections whose deadline has passed that are woken before others run: each has an answer to write and a
+/// socket to close, so this is a millisecond. A crowd that came at once is too late at once.
+const WAKES_IN_A_ROW_MAX: usize = 32;
 
 /// One worker's connections. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -222,18 +227,16 @@ impl Connections {
         &self.0.slots
     }
 
-    /// Moves the clock to `now`, wakes the connections whose deadline has passed, and lets idle ones go for
-    /// other workers' sake.
-    pub fn sweep(&self, now: Instant) {
+    /// Moves the clock to `now` and lets idle connections go for other workers' sake. Returns those whose
+    /// deadline has passed, to be woken.
+    #[must_use]
+    pub fn sweep(&self, now: Instant) -> Vec<Waker> {
         self.0.clock.set(now);
         let mut late = Vec::new();
         for (_, row) in self.0.rows.borrow_mut().iter_mut() {
             if row.due.is_some_and(|due| due <= now) {
                 late.extend(row.waker.take());
             }
-        }
-        for waker in late {
-            waker.wake();
         }
         if self.0.load.evictable(Evictable::Idle, None) > 0 {
             for _ in 0..self.0.slots.take_sought() {
@@ -242,6 +245,7 @@ impl Connections {
                 }
             }
         }
+        late
     }
 
     /// Has the sweeping begin although no connection is open, for the sake of what `each_tick` does.
@@ -259,7 +263,11 @@ impl Connections {
             while busy || !self.is_empty() {
                 tokio::time::sleep(TICK).await;
                 let now = Instant::now();
-                self.sweep(now);
+                let mut late = self.sweep(now).into_iter();
+                while late.len() > 0 {
+                    late.by_ref().take(WAKES_IN_A_ROW_MAX).for_each(Waker::wake);
+                    yield_now().await;
+                }
                 busy = each_tick(now);
             }
             self.0.occupied.notified().await;
@@ -317,12 +325,12 @@ mod tests {
         let watch = connections.enter(0);
         let start = watch.now();
         watch.due_in(Duration::from_secs(1));
-        connections.sweep(start + Duration::from_secs(1));
+        drop(connections.sweep(start + Duration::from_secs(1)));
         assert!(
             watch.poll_deadline(&mut noop()).is_pending(),
             "one tick of grain is added"
         );
-        connections.sweep(start + Duration::from_secs(1) + TICK);
+        drop(connections.sweep(start + Duration::from_secs(1) + TICK));
         assert!(watch.poll_deadline(&mut noop()).is_ready());
     }
 
@@ -442,7 +450,7 @@ mod tests {
         let _second = connections.app_slot().unwrap();
         assert_eq!(evicted(&clients), [true, false]);
         // The one who asked in vain is remembered until the next tick.
-        connections.sweep(Instant::now());
+        drop(connections.sweep(Instant::now()));
         assert_eq!(evicted(&clients), [true, true]);
     }
 
@@ -452,10 +460,10 @@ mod tests {
         // Nobody was idle for a minute, and somebody asked at every tick.
         for _ in 0..600 {
             connections.slots().seek();
-            connections.sweep(Instant::now());
+            drop(connections.sweep(Instant::now()));
         }
         let clients = idle(&connections, &[0; 500]);
-        connections.sweep(Instant::now());
+        drop(connections.sweep(Instant::now()));
         let gone = evicted(&clients).iter().filter(|gone| **gone).count();
         assert!(gone <= 8, "{gone} of 500");
     }
