@@ -188,9 +188,12 @@ fn silent_clients_go_before_those_who_are_at_their_head() {
         // Each newcomer stays at work: it has a head of its own to finish.
         for gone in &mut silent {
             reading.push(proxy.client());
-            reading.last_mut().unwrap().send("GET / HTTP/1.1\r\nHo");
+            let newcomer = reading.last_mut().unwrap();
+            newcomer.send("GET / HTTP/1.1\r\nHo");
             assert_eq!(gone.answer().status(), 503, "it may be about to ask");
             assert_eq!(gone.ending(), Ending::Closed);
+            // By then it is known to be at its head, and not idle.
+            assert!(newcomer.is_quiet_for(QUIET / 3));
         }
         let mut last = proxy.client();
         assert_eq!(last.request("/").status(), 200);
