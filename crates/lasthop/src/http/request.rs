@@ -130,11 +130,10 @@ fn read(
     let mut upload = Upload::new(body, &site.buffers, buffer_bytes, route.body_size_max);
     upload.check_size(declared)?;
     let host_fallback = host_fallback(&client.stream, head.authority().is_none());
-    let made_id = account.id().hex();
-    let request_id = upstream.settings.request_id.then(|| {
-        let made_id = str::from_utf8(&made_id).unwrap_or_default();
-        received_id.unwrap_or(made_id)
-    });
+    // Spelled only where the app is to see it.
+    let made_id = upstream.settings.request_id.then(|| account.id().hex());
+    let made_id = made_id.as_ref().and_then(|hex| str::from_utf8(hex).ok());
+    let request_id = made_id.map(|made_id| received_id.unwrap_or(made_id));
     let forwarding = Forwarding {
         peer_ip: client.peer.ip.map(|_| &*client.peer.text),
         proto: "http",
