@@ -3,9 +3,10 @@
 //! The names are promises. Each is there from the first reading on, at zero if need be, so that a rate over the first
 //! event is right; only routes wait for a status to occur, because most never do.
 
+use std::time::SystemTime;
+
 use super::descriptors::Descriptors;
 use super::exposition::{Kind, Label, Page};
-use super::time::unix_seconds;
 use super::view::View;
 use crate::observe::metrics::{ConnectResult, Histogram, ListenerMetrics, UpstreamMetrics};
 
@@ -250,7 +251,7 @@ fn process(view: &View, descriptors: Descriptors, page: &mut Page) {
         "lasthop_start_time_seconds",
         "When this process began to serve, in seconds since 1970.",
         &[],
-        unix_seconds(view.state.started_at()),
+        seconds_since_1970(view.state.started_at()),
     );
     gauge(
         "lasthop_build_info",
@@ -258,4 +259,10 @@ fn process(view: &View, descriptors: Descriptors, page: &mut Page) {
         &[("version", env!("CARGO_PKG_VERSION"))],
         1,
     );
+}
+
+/// Whole seconds.
+fn seconds_since_1970(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
 }

@@ -17,7 +17,6 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod thread;
-mod time;
 mod totals;
 mod view;
 

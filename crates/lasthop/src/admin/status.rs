@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::descriptors::Descriptors;
-use super::time::rfc3339;
 use super::view::View;
 use crate::observe::metrics::{ConnectResult, ListenerMetrics};
+use crate::observe::rfc3339;
 
 /// The version of this shape.
 const SCHEMA: u32 = 1;

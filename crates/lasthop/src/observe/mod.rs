@@ -8,7 +8,7 @@ mod repeats;
 
 pub use access::{
     AccessDrops, AccessWriter, EndedBy, Entry, Outcome, RequestId, RequestIds, RequestLine,
-    WorkerLog,
+    WorkerLog, rfc3339,
 };
 pub use drops::Drops;
 pub use log::{LogGuard, OperatorDrops, start_log};

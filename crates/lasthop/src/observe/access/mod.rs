@@ -22,6 +22,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 pub use request_id::{RequestId, RequestIds};
+pub use time::rfc3339;
 pub use worker::{Entry, WorkerLog};
 pub use writer::{AccessDrops, AccessWriter};
 

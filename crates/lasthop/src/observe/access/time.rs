@@ -14,6 +14,13 @@ const SECONDS_MAX: u64 = 253_402_300_799;
 /// Bytes of `Sun, 06 Nov 1994 08:49:37 GMT`.
 const HTTP_BYTES: usize = 29;
 
+/// A moment to the second, as RFC 3339 has it: `1994-11-06T08:49:37Z`.
+pub fn rfc3339(time: SystemTime) -> String {
+    let mut text = TimeText::new();
+    text.set(time);
+    format!("{}Z", String::from_utf8_lossy(text.rfc3339()))
+}
+
 /// The text of one second.
 #[derive(Debug)]
 pub(super) struct TimeText {
@@ -132,6 +139,12 @@ mod tests {
         ] {
             assert_eq!(both(seconds), (rfc3339.to_owned(), common.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_moment_is_written_in_utc() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(951_782_400_999);
+        assert_eq!(rfc3339(time), "2000-02-29T00:00:00Z");
     }
 
     #[test]
