@@ -5,10 +5,21 @@
 
 #![forbid(unsafe_code)]
 
+pub mod block;
 pub mod capacity;
+pub mod host;
+pub mod ledger;
+pub mod plan;
 pub mod range;
+pub mod snapshot;
+mod sync;
 pub mod tuple;
 
+pub use block::{AddressBlock, BlockError};
 pub use capacity::Capacity;
+pub use host::{HostPorts, TimeWaitReuse};
+pub use ledger::{Ended, Full, Grant, Lease, Ledger, Refusal, Walk};
+pub use plan::{Condition, Plan, PlannedPair, Sources, Stage};
 pub use range::{PortRange, RangeError, ReservedPorts};
+pub use snapshot::{Holding, Snapshot};
 pub use tuple::{Pair, SourceAddress, TargetAddress, Tuple, TupleError};

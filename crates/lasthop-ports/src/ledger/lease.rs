@@ -1,0 +1,79 @@
+//! One port of a pair, lent to one connection.
+//!
+//! A guard: dropping it gives the port back, so it is dropped after the socket is closed and not before. Who closed
+//! first decides whether the port comes back at once or cools in TIME_WAIT, so it is noted before.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Ledger;
+use crate::plan::PlannedPair;
+
+/// How a connection ended, seen from our side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// We sent the first FIN: TIME_WAIT is ours and holds the tuple.
+    ByUs,
+    /// The app sent the first FIN, or reset the connection: the tuple is free as soon as the socket is closed.
+    ByApp,
+    /// We reset it, or it never came about: nothing stays behind.
+    Reset,
+}
+
+/// The right to one source port of a pair.
+pub struct Lease {
+    pub(super) ledger: Arc<Ledger>,
+    /// The number of the pair in the plan.
+    pub(super) pair: u32,
+    pub(super) crowded: bool,
+    /// Whether the port is known to be free the moment it is given back.
+    pub(super) leaves_nothing: bool,
+}
+
+impl Lease {
+    /// The pair that it is for.
+    #[must_use]
+    pub fn pair(&self) -> PlannedPair {
+        self.ledger.planned(self.pair)
+    }
+
+    /// Whether it is for another pair than the first, which the kernel would have chosen.
+    #[must_use]
+    pub const fn is_spilled(&self) -> bool {
+        self.pair > 0
+    }
+
+    /// Whether a reading of the kernel's table is due: the pair is half full, or not the first.
+    #[must_use]
+    pub const fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
+    /// Whether a TIME_WAIT of ours would hurt on this pair: its ports cool for long, or half of them are taken. Then it
+    /// is worth a moment to let the app close first.
+    #[must_use]
+    pub fn should_let_app_close(&self) -> bool {
+        self.ledger.time_wait_hurts(self.pair)
+    }
+
+    /// Notes how the connection ended, at `now`, just before its socket is closed.
+    pub fn ended(&mut self, how: Ended, now: Instant) {
+        match how {
+            Ended::ByUs => self.ledger.cool(self.pair, now),
+            Ended::ByApp | Ended::Reset => self.leaves_nothing = true,
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.ledger.release(self.pair, self.leaves_nothing);
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lease({})", self.pair())
+    }
+}

@@ -1,0 +1,372 @@
+//! Who holds which ports towards one target: the account that every connection to it goes through.
+//!
+//! One ledger for each target, shared by all workers. It hands out leases on the pairs of a [`Plan`] in their order,
+//! so that the first pair is used again as soon as it has room, and counts what is live and what cools in TIME_WAIT. It
+//! can be wrong about others who use the same pairs, so the kernel has the last word: a refused lease bars its pair
+//! for a while, and readings of the kernel's table ([`Ledger::correct`]) put right what was assumed.
+//!
+//! No clock and no system call: time is an argument.
+
+mod gate;
+mod lease;
+mod pair;
+mod walk;
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+pub use gate::Gate;
+pub use lease::{Ended, Lease};
+pub use pair::{Proof, Usage};
+pub use walk::{Grant, Refusal, Walk};
+
+use crate::host::{HostPorts, TimeWaitReuse};
+use crate::plan::{Condition, Plan, PlannedPair, STAGE_PAIRS_MAX, STAGES_MAX};
+use crate::range::{PortRange, ReservedPorts};
+use crate::snapshot::Snapshot;
+use crate::sync::{AtomicU64, Mutex, Ordering};
+use gate::StageGate;
+use pair::Pair;
+
+/// Accounts are made in chunks, the first time that one of them is needed: most ledgers never need a second.
+const CHUNK: u32 = 64;
+
+/// How long a refusal by the kernel stands where no reading says otherwise.
+const BARRED: Duration = Duration::from_secs(1);
+
+/// The account of the ports towards one target.
+pub struct Ledger {
+    plan: Plan,
+    began: Instant,
+    host: Mutex<HostPorts>,
+    /// The host's numbers for the fast path: limit, mark and reuse in one word, so that they belong together.
+    numbers: AtomicU64,
+    gates: Vec<StageGate>,
+    chunks: Vec<OnceLock<Box<[Pair]>>>,
+    walking: walk::Walking,
+}
+
+/// No pair has a port left: the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full {
+    /// The pairs that could have been used.
+    pub pairs: u32,
+    /// What is taken on them, all together.
+    pub usage: Usage,
+    /// Ports of each pair.
+    pub limit: u32,
+    /// The kernel refuses where the account says that there is room: somebody holds ports in another way.
+    pub is_disputed: bool,
+    /// Pairs that could be used once something is known of them.
+    pub awaits: bool,
+}
+
+/// What the fast path needs of [`HostPorts`].
+#[derive(Debug, Clone, Copy)]
+struct Numbers {
+    limit: u32,
+    mark: u32,
+    reuse: TimeWaitReuse,
+}
+
+impl Ledger {
+    /// An empty account of `plan` on a host like this, which begins at `now`.
+    #[must_use]
+    pub fn new(plan: Plan, host: HostPorts, now: Instant) -> Self {
+        let chunks = plan.pairs().div_ceil(CHUNK);
+        debug_assert!(chunks as usize <= STAGES_MAX * STAGE_PAIRS_MAX as usize);
+        Self {
+            gates: plan
+                .stages()
+                .iter()
+                .map(|stage| StageGate::new(stage.condition))
+                .collect(),
+            chunks: (0..chunks).map(|_| OnceLock::new()).collect(),
+            numbers: AtomicU64::new(Numbers::of(&host).packed()),
+            host: Mutex::new(host),
+            began: now,
+            walking: walk::Walking::default(),
+            plan,
+        }
+    }
+
+    /// The pairs and their order.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The facts about the host have changed, or have been read again.
+    pub fn set_host(&self, host: HostPorts) {
+        self.numbers
+            .store(Numbers::of(&host).packed(), Ordering::Relaxed);
+        *self
+            .host
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner()) = host;
+    }
+
+    /// The ports of the host, as last read.
+    #[must_use]
+    pub fn ports(&self) -> (PortRange, ReservedPorts) {
+        let host = self
+            .host
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        (host.range, host.reserved.clone())
+    }
+
+    /// Connections that one pair can hold at once.
+    #[must_use]
+    pub fn limit(&self) -> u32 {
+        self.numbers().limit
+    }
+
+    /// Pairs of which something is to be told: the first, and all on which something is taken, as of `now`.
+    #[must_use]
+    pub fn pairs_in_use(&self, now: Instant) -> Vec<(PlannedPair, Usage)> {
+        let now = self.moment(now);
+        self.known()
+            .map(|(number, pair)| {
+                pair.settle(now, self.cooling_time(number));
+                (number, pair.usage())
+            })
+            .filter(|(number, usage)| *number == 0 || usage.total() > 0)
+            .map(|(number, usage)| (self.planned(number), usage))
+            .collect()
+    }
+
+    /// Whether readings are worth their cost: a pair is half full, or others than the first are in use.
+    #[must_use]
+    pub fn is_crowded(&self, now: Instant) -> bool {
+        let half = self.numbers().mark / 2;
+        let pairs = self.pairs_in_use(now);
+        pairs.len() > 1 || pairs.iter().any(|(_, usage)| usage.total() > half)
+    }
+
+    /// Our connections and what of ours cools, by pair: taken just before a reading begins, and given to
+    /// [`Ledger::correct`] with it.
+    #[must_use]
+    pub fn before_reading(&self) -> Vec<(u32, u32)> {
+        self.known()
+            .map(|(number, pair)| (number, pair.usage()))
+            .map(|(number, usage)| (number, usage.live.saturating_add(usage.cooling)))
+            .collect()
+    }
+
+    /// Corrects the account by a reading: what others hold is seen, what the kernel refused is open again where there
+    /// is room, and what was thought to cool is forgotten where there is no TIME_WAIT.
+    pub fn correct(&self, before: &[(u32, u32)], reading: &Snapshot) {
+        for ((source, destination), seen) in reading.pairs() {
+            if seen.held > 0
+                && let Some(number) = self.plan.number_of(source, destination)
+            {
+                // An account for what others hold there.
+                self.pair(number);
+            }
+        }
+        let limit = self.limit();
+        for (number, pair) in self.known() {
+            let planned = self.planned(number);
+            let Some(source) = planned.source else {
+                // Any source counts where the kernel's choice is not known.
+                continue;
+            };
+            let seen = reading.pair(source, planned.destination.ip());
+            let ours = before
+                .iter()
+                .find(|(of, _)| *of == number)
+                .map_or(0, |(_, ours)| *ours);
+            pair.correct(seen, ours);
+            if pair.usage().total() < limit && !self.walking.is_disputed() {
+                pair.unbar();
+            }
+        }
+    }
+
+    /// What is known of the destinations of the stages with [`Condition::Wildcard`].
+    pub fn set_gate(&self, gate: Gate) {
+        for (stage, own) in self.plan.stages().iter().zip(&self.gates) {
+            if stage.condition == Condition::Wildcard {
+                own.set(gate);
+            }
+        }
+    }
+
+    /// The next pairs that wait for a proof, at most `count`: those behind the pairs that are known to work.
+    #[must_use]
+    pub fn to_be_proven(&self, count: usize) -> Vec<u32> {
+        let stages = self.plan.stages().iter().enumerate();
+        stages
+            .filter(|(_, stage)| stage.condition == Condition::Proof)
+            .flat_map(|(index, _)| self.plan.numbers(index))
+            .filter(|number| {
+                self.known_pair(*number)
+                    .is_none_or(|pair| pair.proof() == Proof::Unknown)
+            })
+            .take(count)
+            .collect()
+    }
+
+    /// What came of trying pair `number`.
+    pub fn set_proof(&self, number: u32, proof: Proof) {
+        if let Some(pair) = self.pair(number) {
+            pair.set_proof(proof);
+        }
+    }
+
+    /// Pair `number` of the plan. The number came from the plan.
+    #[must_use]
+    pub fn planned(&self, number: u32) -> PlannedPair {
+        // A number past the end stands for the first pair: there is always one.
+        let pair = self.plan.pair(number).or_else(|| self.plan.pair(0));
+        debug_assert!(number < self.plan.pairs());
+        pair.unwrap_or(PlannedPair {
+            source: None,
+            bound: false,
+            any_ip: false,
+            destination: std::net::SocketAddr::from(([127, 0, 0, 1], self.plan.port())),
+            stage: 0,
+        })
+    }
+
+    /// Checks what has to hold between any two calls.
+    pub fn check_invariants(&self) {
+        for (_, pair) in self.known() {
+            pair.check_invariants();
+        }
+    }
+
+    fn cool(&self, number: u32, now: Instant) {
+        if let Some(pair) = self.known_pair(number) {
+            pair.cool(self.moment(now), self.cooling_time(number));
+        }
+    }
+
+    fn release(&self, number: u32, leaves_nothing: bool) {
+        if let Some(pair) = self.known_pair(number) {
+            pair.release();
+            if leaves_nothing {
+                // Whoever else uses the pair: one port is free.
+                pair.unbar();
+            }
+        }
+    }
+
+    fn time_wait_hurts(&self, number: u32) -> bool {
+        let half = self.numbers().mark / 2;
+        self.cooling_time(number) > Duration::from_secs(2)
+            || self
+                .known_pair(number)
+                .is_some_and(|pair| pair.usage().total() > half)
+    }
+
+    fn cooling_time(&self, number: u32) -> Duration {
+        let stage = self.plan.stages().get(self.planned(number).stage);
+        let is_loopback = stage.is_some_and(crate::plan::Stage::is_loopback);
+        self.numbers().reuse.cooling(is_loopback)
+    }
+
+    fn numbers(&self) -> Numbers {
+        Numbers::unpacked(self.numbers.load(Ordering::Relaxed))
+    }
+
+    /// Milliseconds since the ledger began.
+    fn moment(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.began).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The account of a pair; made where there is none yet.
+    fn pair(&self, number: u32) -> Option<&Pair> {
+        let chunk = self.chunks.get((number / CHUNK) as usize)?;
+        let chunk = chunk.get_or_init(|| (0..CHUNK).map(|_| Pair::new()).collect());
+        chunk.get((number % CHUNK) as usize)
+    }
+
+    /// The account of a pair, if there is one.
+    fn known_pair(&self, number: u32) -> Option<&Pair> {
+        let chunk = self.chunks.get((number / CHUNK) as usize)?.get()?;
+        chunk.get((number % CHUNK) as usize)
+    }
+
+    /// All accounts there are, with their numbers.
+    fn known(&self) -> impl Iterator<Item = (u32, &Pair)> {
+        let made = (0..).step_by(CHUNK as usize).zip(&self.chunks);
+        made.filter_map(|(first, chunk)| Some((first, chunk.get()?)))
+            .flat_map(|(first, chunk)| (first..).zip(chunk.iter()))
+            .filter(|(number, _)| *number < self.plan.pairs())
+    }
+}
+
+impl Numbers {
+    fn of(host: &HostPorts) -> Self {
+        Self {
+            limit: host.limit(),
+            mark: host.mark(),
+            reuse: host.reuse,
+        }
+    }
+
+    /// 17 bits each for limit and mark, 2 for the kind of reuse, 28 for its delay in milliseconds.
+    fn packed(self) -> u64 {
+        let (kind, delay) = match self.reuse {
+            TimeWaitReuse::Never => (0, Duration::ZERO),
+            TimeWaitReuse::Loopback(delay) => (1, delay),
+            TimeWaitReuse::Always(delay) => (2, delay),
+        };
+        let delay = u64::try_from(delay.as_millis())
+            .unwrap_or(u64::MAX)
+            .min((1 << 28) - 1);
+        u64::from(self.limit) | u64::from(self.mark) << 17 | kind << 34 | delay << 36
+    }
+
+    fn unpacked(word: u64) -> Self {
+        let ports = |word: u64| u32::try_from(word & ((1 << 17) - 1)).unwrap_or(0);
+        let delay = Duration::from_millis(word >> 36);
+        Self {
+            limit: ports(word),
+            mark: ports(word >> 17),
+            reuse: match word >> 34 & 3 {
+                0 => TimeWaitReuse::Never,
+                1 => TimeWaitReuse::Loopback(delay),
+                _ => TimeWaitReuse::Always(delay),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger")
+            .field("port", &self.plan.port())
+            .field("pairs", &self.plan.pairs())
+            .field("numbers", &self.numbers())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Full {
+    /// `all 10 in use (7 ours, 2 closing, 1 of others)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Usage {
+            live,
+            cooling,
+            foreign,
+        } = self.usage;
+        let all = u64::from(self.limit) * u64::from(self.pairs);
+        if self.is_disputed {
+            write!(f, "all {all} refused by the kernel")?;
+        } else {
+            write!(f, "all {all} in use")?;
+        }
+        write!(
+            f,
+            " ({live} ours, {cooling} in TIME_WAIT, {foreign} of others"
+        )?;
+        match self.pairs {
+            1 => f.write_str(")"),
+            pairs => write!(f, "; {pairs} pairs of {})", self.limit),
+        }
+    }
+}
