@@ -3,6 +3,7 @@
 //! One place for the two unsafe calls behind them, so that everything else reads as safe code. See setsockopt(2), ip(7).
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
 /// `IP_BIND_ADDRESS_NO_PORT` (ip(7), Linux 4.2): a bind to port 0 takes the address only; the port is chosen by
@@ -18,12 +19,33 @@ pub(crate) const IP_LOCAL_PORT_RANGE: libc::c_int = 51;
 /// # Errors
 /// As setsockopt(2); `ENOPROTOOPT` when the kernel does not know the option.
 pub(crate) fn set_ip_option(socket: &impl AsFd, name: libc::c_int, value: u32) -> io::Result<()> {
+    set_option(socket, libc::IPPROTO_IP, name, value)
+}
+
+/// Allows a bind to `address` though no interface has it: `IP_FREEBIND` (ip(7)) or `IPV6_FREEBIND` (linux/in6.h, Linux
+/// 4.15), as its family wants. Needs no privilege.
+///
+/// # Errors
+/// As setsockopt(2).
+pub(crate) fn set_foreign_bind(socket: &impl AsFd, address: IpAddr) -> io::Result<()> {
+    match address {
+        IpAddr::V4(_) => set_option(socket, libc::IPPROTO_IP, libc::IP_FREEBIND, 1),
+        IpAddr::V6(_) => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_FREEBIND, 1),
+    }
+}
+
+fn set_option(
+    socket: &impl AsFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: u32,
+) -> io::Result<()> {
     // SAFETY: the descriptor is open for the length of the borrow, and the pointer and the length describe `value`,
     // which lives past the call; the kernel only reads it.
     let result = unsafe {
         libc::setsockopt(
             socket.as_fd().as_raw_fd(),
-            libc::IPPROTO_IP,
+            level,
             name,
             std::ptr::from_ref(&value).cast(),
             SIZE_OF_U32,
@@ -31,6 +53,32 @@ pub(crate) fn set_ip_option(socket: &impl AsFd, name: libc::c_int, value: u32) -
     };
     if result == 0 {
         Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// The first byte of what getsockopt(2) `TCP_INFO` answers: `tcpi_state` (linux/tcp.h). The kernel copies out no more
+/// than is asked for.
+///
+/// # Errors
+/// As getsockopt(2); `EOPNOTSUPP` for a socket that is not TCP.
+pub(crate) fn tcp_info_state(socket: &impl AsFd) -> io::Result<u8> {
+    let mut state = 0u8;
+    let mut length: libc::socklen_t = 1;
+    // SAFETY: the descriptor is open for the length of the borrow; the kernel writes at most `length` bytes, one, into
+    // `state`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            std::ptr::from_mut(&mut state).cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 {
+        Ok(state)
     } else {
         Err(io::Error::last_os_error())
     }

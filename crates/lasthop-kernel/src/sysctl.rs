@@ -5,6 +5,7 @@
 
 use lasthop_ports::{PortRange, RangeError, ReservedPorts};
 use std::io;
+use std::time::Duration;
 
 /// A setting could not be read: an unusual host, or a /proc that hides it.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +75,22 @@ pub fn tcp_tw_reuse() -> Result<u32, SysctlError> {
     number("net.ipv4.tcp_tw_reuse")
 }
 
+/// `net.ipv4.tcp_tw_reuse_delay`: how long a connection must have been in TIME_WAIT before `tcp_tw_reuse` lets a new one
+/// have its tuple. `None` where the kernel has no such setting: the delay is then one second
+/// (`tcp_twsk_unique` in net/ipv4/tcp_ipv4.c).
+///
+/// # Errors
+/// [`SysctlError`].
+pub fn tcp_tw_reuse_delay() -> Result<Option<Duration>, SysctlError> {
+    match number("net.ipv4.tcp_tw_reuse_delay") {
+        Ok(milliseconds) => Ok(Some(Duration::from_millis(milliseconds.into()))),
+        Err(SysctlError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// `net.ipv4.tcp_timestamps`: 0 off, 1 and 2 on; without them TIME_WAIT is never reused.
 ///
 /// # Errors
@@ -116,6 +133,9 @@ mod tests {
         assert!(somaxconn().unwrap() > 0);
         assert!(tcp_tw_reuse().unwrap() <= 2);
         assert!(tcp_timestamps().unwrap() <= 2);
+        // The kernel keeps it at most as long as TIME_WAIT itself.
+        let delay = tcp_tw_reuse_delay().unwrap();
+        assert!(delay.is_none_or(|delay| delay <= Duration::from_secs(60)));
         assert!(unprivileged_port_start().unwrap() <= 65_536);
     }
 

@@ -5,10 +5,12 @@
     reason = "functions that tests share count as tests, which the lint cannot see here"
 )]
 
-use lasthop_kernel::connect::{self, ConnectFault, Step};
+use lasthop_kernel::connect::{self, ConnectFault, Origin, Step};
 use lasthop_kernel::explain;
 use lasthop_kernel::listen::{ListenError, Sharing, TcpListeners, tcp};
 use lasthop_kernel::namespace::{self, in_private_network};
+use lasthop_kernel::probe::flat_port_search;
+use lasthop_kernel::socket::reset_on_close;
 use socket2::SockRef;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 
@@ -45,10 +47,11 @@ fn the_eleventh_connection_over_ten_ports_lacks_a_source_port() {
             Some(IpAddr::from([127, 64, 0, 1])),
             Some(IpAddr::from([127, 64, 0, 2])),
         ] {
+            let origin = source.map_or(Origin::Kernel, |ip| Origin::Address { ip, foreign: false });
             for _ in 0..10 {
-                held.push(connect::tcp(target, source).unwrap());
+                held.push(connect::tcp(target, origin).unwrap());
             }
-            let error = connect::tcp(target, source).unwrap_err();
+            let error = connect::tcp(target, origin).unwrap_err();
             assert_eq!(
                 (error.step, error.fault()),
                 (Step::Connect, ConnectFault::SourcePorts),
@@ -60,6 +63,80 @@ fn the_eleventh_connection_over_ten_ports_lacks_a_source_port() {
                 "{text}"
             );
         }
+    });
+}
+
+#[test]
+fn the_port_search_is_judged_rightly_among_ten_ports() {
+    let name = "the_port_search_is_judged_rightly_among_ten_ports";
+    in_private_network(name, || {
+        std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40009").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:80").unwrap();
+        let target = listener.local_addr().unwrap();
+        assert_eq!(flat_port_search(), comes_out_odd(target));
+    });
+}
+
+/// Whether any of the first five of ten ports is an odd one, in as many tries as make it certain: all are even ones
+/// where the search is not flat.
+fn comes_out_odd(target: SocketAddr) -> bool {
+    (0..64).any(|_| {
+        let five = [(); 5].map(|()| connect::tcp(target, Origin::Kernel).unwrap());
+        for stream in &five {
+            reset_on_close(stream, true).unwrap();
+        }
+        five.iter()
+            .any(|stream| stream.local_addr().unwrap().port() % 2 == 1)
+    })
+}
+
+#[test]
+fn the_port_search_of_one_port_cannot_be_judged() {
+    let name = "the_port_search_of_one_port_cannot_be_judged";
+    in_private_network(name, || {
+        // The probe's listener takes the one port, or the neighbour has the first of two.
+        std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40000").unwrap();
+        assert!(!flat_port_search());
+        std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40003").unwrap();
+        let even = [40000, 40002].map(|port| TcpListener::bind(("127.0.0.9", port)).unwrap());
+        assert!(!flat_port_search());
+        // Nothing of that was taken for an answer: with all ports free it is told after all.
+        drop(even);
+        std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40009").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:80").unwrap();
+        let flat = comes_out_odd(listener.local_addr().unwrap());
+        assert_eq!(flat_port_search(), flat);
+    });
+}
+
+/// A neighbour that binds plainly keeps ports from everybody's connect(2); a port chosen by hand can still be had.
+#[test]
+fn a_chosen_port_gets_through_where_a_neighbour_holds_all_ports() {
+    let name = "a_chosen_port_gets_through_where_a_neighbour_holds_all_ports";
+    in_private_network(name, || {
+        std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40009").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:80").unwrap();
+        let target = listener.local_addr().unwrap();
+        let neighbour: Vec<_> = (40000..=40009)
+            .map(|port| TcpListener::bind(("127.0.0.78", port)).unwrap())
+            .collect();
+        let ip = IpAddr::from([127, 64, 0, 1]);
+        for origin in [Origin::Kernel, Origin::Address { ip, foreign: false }] {
+            let error = connect::tcp(target, origin).unwrap_err();
+            assert_eq!(
+                (error.step, error.fault()),
+                (Step::Connect, ConnectFault::SourcePorts)
+            );
+        }
+        let held: Vec<_> = (40000..=40009)
+            .map(|port| connect::tcp(target, Origin::Port { ip, port }).unwrap())
+            .collect();
+        let error = connect::tcp(target, Origin::Port { ip, port: 40003 }).unwrap_err();
+        assert_eq!(
+            (error.step, error.fault()),
+            (Step::Bind, ConnectFault::SourcePorts)
+        );
+        drop((held, neighbour));
     });
 }
 

@@ -119,7 +119,11 @@ async fn open_all(order: &Order) -> Result<Vec<TcpStream>, AnswerError> {
 }
 
 async fn open(order: &Order) -> Result<TcpStream, AnswerError> {
-    let stream = connect::tcp(order.address, Some(order.source.into()))?;
+    let origin = connect::Origin::Address {
+        ip: order.source.into(),
+        foreign: false,
+    };
+    let stream = connect::tcp(order.address, origin)?;
     let mut stream = TcpStream::from_std(stream)?;
     stream.writable().await?;
     connect::tcp_finish(&stream)?;

@@ -130,7 +130,7 @@ pub(crate) async fn run(pace: Pace) -> Result<Paced, AnswerError> {
 
 /// A connection that has had its first answer.
 async fn open(pace: &Pace) -> Result<(OwnedReadHalf, OwnedWriteHalf), AnswerError> {
-    let stream = TcpStream::from_std(connect::tcp(pace.address, None)?)?;
+    let stream = TcpStream::from_std(connect::tcp(pace.address, connect::Origin::Kernel)?)?;
     stream.writable().await?;
     connect::tcp_finish(&stream)?;
     let (mut read, mut write) = stream.into_split();

@@ -9,5 +9,5 @@ mod tcp;
 mod unix;
 
 pub use fault::{ConnectError, ConnectFault, Step};
-pub use tcp::{tcp, tcp_finish};
+pub use tcp::{Origin, tcp, tcp_finish};
 pub use unix::{Attempt, UNIX_PATH_BYTES_MAX, UnixConnecting, UnixTarget, UnixTargetError};

@@ -119,7 +119,7 @@ impl Dial {
         match self {
             Self::Tcp(address) => {
                 let slot = slot()?;
-                let stream = TcpStream::from_std(connect::tcp(*address, None)?)?;
+                let stream = TcpStream::from_std(connect::tcp(*address, connect::Origin::Kernel)?)?;
                 match timeout(connect_timeout, stream.writable()).await {
                     Ok(writable) => writable?,
                     Err(_elapsed) => {
