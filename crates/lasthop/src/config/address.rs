@@ -9,7 +9,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::IpRange;
 use super::planned::{self, Planned};
+use super::target_range::{self, TargetRange};
 use super::units::parse_mode;
 
 /// The longest path of a Unix socket: `sun_path` holds 108 bytes with the closing NUL (unix(7)).
@@ -36,8 +38,11 @@ pub enum ListenAddress {
 /// An address of the application: `TARGET` in `docs/configuration.md`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Target {
-    /// `IP:PORT` or `[IP6]:PORT`; neither the port nor the address is zero.
+    /// `IP:PORT` or `[IP6]:PORT`; neither the port nor the address is zero, and the address is no multicast or broadcast
+    /// one.
     Tcp(SocketAddr),
+    /// `CIDR:PORT` or `[CIDR6]:PORT`: one application on all addresses of a block.
+    Spread(TargetRange),
     /// `unix:/path`: absolute, at most [`UNIX_PATH_BYTES_MAX`] bytes.
     Unix(PathBuf),
     /// `unix:@name`: a name without a file (unix(7), "abstract"), without the `@` and without the leading NUL.
@@ -75,6 +80,9 @@ pub enum AddressError {
 const LISTEN: &str = "an address to listen on";
 const TARGET: &str = "a target";
 const HOST: &str = "a host";
+
+/// Why no target has the port 0.
+pub(super) const PORT_ZERO: &str = "port 0 is for listening; give the port of the application";
 
 impl ListenAddress {
     /// The address without its options: the default name of a listener, and what logs call it.
@@ -208,9 +216,12 @@ fn parse_target(text: &str) -> Result<Target, String> {
         }
         return parse_unix_path(path).map(Target::Unix);
     }
+    if let Some(range) = target_range::parse(text) {
+        return range;
+    }
     let address = parse_socket_address(text)?;
     if address.port() == 0 {
-        return Err("port 0 is for listening; give the port of the application".to_owned());
+        return Err(PORT_ZERO.to_owned());
     }
     if address.ip().to_canonical().is_unspecified() {
         let local = if address.is_ipv4() {
@@ -223,13 +234,48 @@ fn parse_target(text: &str) -> Result<Target, String> {
             "an application that listens on every address is reached at one of them, such as {local}:{port}"
         ));
     }
+    if let Some(what) = IpRange::from(address.ip()).unfit() {
+        return Err(format!("{what} is no place to connect to"));
+    }
     Ok(Target::Tcp(address))
+}
+
+impl Target {
+    /// The addresses and the port of a TCP target, an IPv4 address in IPv6 form as the IPv4 address that it is.
+    pub fn tcp(&self) -> Option<(IpRange, u16)> {
+        match self {
+            Self::Tcp(address) => Some((address.ip().into(), address.port())),
+            Self::Spread(range) => Some((range.network, range.port)),
+            Self::Unix(_) | Self::Abstract(_) => None,
+        }
+    }
+
+    /// Whether the same listener of the application may be meant by both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self.tcp(), other.tcp()) {
+            (Some((network, port)), Some((other_network, other_port))) => {
+                port == other_port && network.overlaps(&other_network) && !self.scopes_differ(other)
+            }
+            _ => self == other,
+        }
+    }
+
+    /// Link-local addresses of two interfaces are two addresses, whatever their digits say.
+    fn scopes_differ(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tcp(SocketAddr::V6(a)), Self::Tcp(SocketAddr::V6(b))) => {
+                a.scope_id() != b.scope_id()
+            }
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "{address}"),
+            Self::Spread(range) => write!(f, "{range}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Abstract(name) => write!(f, "unix:@{}", String::from_utf8_lossy(name)),
         }
@@ -504,6 +550,14 @@ mod tests {
                 "[::]:80",
                 "an application that listens on every address is reached at one of them, such as [::1]:80",
             ),
+            (
+                "224.0.0.1:80",
+                "a multicast address is no place to connect to",
+            ),
+            (
+                "[::ffff:255.255.255.255]:80",
+                "a broadcast address is no place to connect to",
+            ),
             ("unix:@", "the abstract name is empty"),
             ("unix:@a\0", "the abstract name contains a NUL byte"),
             (
@@ -570,6 +624,12 @@ mod tests {
         prop_oneof![v4, v6]
     }
 
+    fn possible_target() -> impl Strategy<Value = SocketAddr> {
+        socket_address().prop_filter("an end of a connection", |address| {
+            IpRange::from(address.ip()).unfit().is_none()
+        })
+    }
+
     proptest! {
         #[test]
         fn a_listening_address_is_read_again_as_printed(
@@ -586,7 +646,7 @@ mod tests {
         }
 
         #[test]
-        fn a_target_is_read_again_as_printed(tcp in socket_address(), path in "/[a-z0-9._ -]{1,40}", name in "[!-~]{1,40}") {
+        fn a_target_is_read_again_as_printed(tcp in possible_target(), path in "/[a-z0-9._ -]{1,40}", name in "[!-~]{1,40}") {
             for address in [Target::Tcp(tcp), Target::Unix(PathBuf::from(path)), Target::Abstract(name.into_bytes())] {
                 prop_assert_eq!(target(&address.to_string()), Ok(address));
             }

@@ -4,11 +4,13 @@
 //! hand (a missing unit, a doubled digit) before it becomes an allocation. The reasons are for operators too:
 //! `docs/configuration.md` repeats them.
 
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{
-    BufferSizes, Keepalive, ListenAddress, Listener, Queue, Server, Target, TrustedProxies,
-    Upstream,
+    BufferSizes, Close, IpRange, Keepalive, ListenAddress, Listener, Queue, Server, Source, Target,
+    TrustedProxies, Upstream,
 };
 
 const KIB: usize = 1024;
@@ -33,6 +35,10 @@ pub(super) const UPSTREAMS_MAX: usize = 1024;
 pub(super) const ROUTES_MAX: usize = 4096;
 /// More copies of an application than this are not on one host.
 pub(super) const TARGETS_MAX: usize = 256;
+/// Entries, each of which may be a whole block: a hand writes no more.
+pub(super) const SOURCES_MAX: usize = 64;
+/// From all of 127.0.0.0/8, which is refused only for having 127.0.0.1 in it, to a block with two addresses to use.
+pub(super) const SPILL_PREFIX: RangeInclusive<u8> = 8..=30;
 /// Walked for each connection that brings forwarding fields.
 pub(super) const TRUSTED_PROXIES_MAX: usize = 256;
 /// A label in every metric and log line.
@@ -73,6 +79,10 @@ pub(super) const TIMEOUT_CEILING: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Room for a long session's cookies (nginx stops at 4 times 8 KiB, Node at 16 KiB), still small enough to hold whole.
 const HEADER_SIZE_MAX: usize = 32 * KIB;
 
+/// Far from what people give to single services (127.0.0.x, 127.0.1.1, 127.0.0.53), and 65,534 addresses are more than
+/// any host has connections for.
+const SPILL_RANGE: IpRange = IpRange::v4(Ipv4Addr::new(127, 64, 0, 0), 16);
+
 impl Default for Server {
     /// The server of an empty file: one worker for each core this process may use.
     fn default() -> Self {
@@ -83,6 +93,7 @@ impl Default for Server {
             trusted_proxies: TrustedProxies::default(),
             drain_timeout: Duration::from_secs(30),
             buffer_memory: 128 * MIB,
+            spill_range: SPILL_RANGE,
         }
     }
 }
@@ -116,6 +127,8 @@ impl Upstream {
         Self {
             name,
             targets,
+            source: Source::Auto,
+            close: Close::Orderly,
             max_connections: 0,
             queue: Queue {
                 size: 4096,

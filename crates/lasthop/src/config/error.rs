@@ -13,7 +13,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::source::{Position, Source};
+use super::text::{Position, Text};
 
 /// A longer first line helps nobody; a value in it may have the length of the file.
 const HEADLINE_CHARS_MAX: usize = 400;
@@ -47,7 +47,7 @@ impl ConfigError {
     }
 
     /// A refusal of a text; the fault's span says where.
-    pub(super) fn in_text(source: &Source<'_>, fault: &Fault) -> Self {
+    pub(super) fn in_text(source: &Text<'_>, fault: &Fault) -> Self {
         let Some(span) = &fault.span else {
             return Self::without_place(source.label(), fault);
         };

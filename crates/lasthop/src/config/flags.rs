@@ -8,10 +8,10 @@ use std::ops::Range;
 use toml::Spanned;
 
 use super::error::ConfigError;
-use super::source::Source;
 use super::spelling::{
     AdminTable, Count, File, List, ListenerTable, LogTable, ServerTable, UpstreamTable,
 };
+use super::text::Text;
 use super::{Config, rules};
 
 /// The name of the one upstream there is without a file.
@@ -43,7 +43,7 @@ impl Config {
         let mut line = String::new();
         let file = spell(flags, &mut line);
         rules::config(&file)
-            .map_err(|fault| ConfigError::in_text(&Source::command_line(&line), &fault))
+            .map_err(|fault| ConfigError::in_text(&Text::command_line(&line), &fault))
     }
 }
 

@@ -13,11 +13,11 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::error::Fault;
 use super::nearest::nearest;
 use super::planned;
-use super::source::bracketed;
 use super::spelling::{
     AdminTable, BufferTable, File, KeepaliveTable, ListenerTable, LogTable, QueueTable, RouteTable,
     ServerTable, UpstreamTable,
 };
+use super::text::bracketed;
 
 /// One table of the format.
 struct Section {

@@ -8,8 +8,8 @@ use toml::de::DeTable;
 
 use super::defaults::{DEFAULT_PATH, FILE_BYTES_MAX};
 use super::error::{ConfigError, Fault};
-use super::source::Source;
 use super::spelling::{File, LIST_EXPECTED};
+use super::text::Text;
 use super::units::size_text;
 use super::{Config, ListenAddress, keys, rules};
 
@@ -55,7 +55,7 @@ fn parse(
     text: &str,
     host: impl Fn(&ListenAddress) -> Result<(), String>,
 ) -> Result<Config, ConfigError> {
-    let source = Source::new(label, text);
+    let source = Text::new(label, text);
     let root = DeTable::parse(text)
         .map_err(|error| ConfigError::in_text(&source, &not_toml(&error, text)))?;
     let source = source.parsed(root.get_ref());

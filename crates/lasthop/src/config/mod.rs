@@ -12,6 +12,7 @@ pub mod address;
 mod defaults;
 mod error;
 mod flags;
+mod ip_range;
 mod keys;
 mod load;
 mod nearest;
@@ -21,10 +22,12 @@ mod rules_admin;
 mod rules_listener;
 mod rules_log;
 mod rules_route;
+mod rules_source;
 mod rules_upstream;
 mod secret;
-mod source;
 mod spelling;
+mod target_range;
+mod text;
 mod trusted;
 pub mod units;
 
@@ -35,8 +38,10 @@ pub use address::{HostPattern, ListenAddress, Target};
 pub use defaults::{DEFAULT_PATH, HEADERS_MAX_CEILING};
 pub use error::ConfigError;
 pub use flags::RunFlags;
+pub use ip_range::{IpRange, IpRangeError};
 pub use secret::Secret;
-pub use trusted::{IpRange, TrustedProxies};
+pub use target_range::TargetRange;
+pub use trusted::TrustedProxies;
 
 /// The whole configuration of one running proxy.
 ///
@@ -73,6 +78,8 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// Bytes of buffers that each worker may hold before it streams instead. At least a mebibyte.
     pub buffer_memory: usize,
+    /// The source addresses that [`Source::Auto`] spills into: IPv4, inside 127.0.0.0/8, without 127.0.0.1.
+    pub spill_range: IpRange,
 }
 
 /// `[log]`: the operator log, on standard error, and the access log.
@@ -163,8 +170,12 @@ pub struct Listener {
 pub struct Upstream {
     /// The name that routes use, and the label in metrics and logs.
     pub name: String,
-    /// Where the application listens; at least one, none twice. Taken in turn (round robin).
+    /// Where the application listens; at least one, no two that overlap. Taken in turn (round robin).
     pub targets: Vec<Target>,
+    /// Which source addresses connections to TCP targets come from.
+    pub source: Source,
+    /// How a connection to the application ends that we are the one to close.
+    pub close: Close,
     /// Connections to the application over all workers; `0`: no bound of our own.
     pub max_connections: usize,
     /// Requests that wait for a connection.
@@ -193,6 +204,29 @@ pub struct Upstream {
     pub request_id: bool,
     /// Bytes of an answer's head, from the status line to the empty line.
     pub header_size_max: usize,
+}
+
+/// `source`: which source addresses connections to TCP targets come from. The source port is never fixed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// What the kernel would choose, and others only when its ports run out: those of [`Server::spill_range`] for IPv4.
+    #[default]
+    Auto,
+    /// What the kernel chooses, and nothing else.
+    Kernel,
+    /// Any of these, and nothing else. 1 to 64 entries, canonical, no two that overlap, without unspecified, multicast,
+    /// broadcast and link-local IPv6 addresses; for each TCP target at least one of its family.
+    Listed(Vec<IpRange>),
+}
+
+/// `close`: how we end a connection to the application whose last answer is complete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Close {
+    /// With a FIN, as TCP means it: whoever sends it first holds TIME_WAIT.
+    #[default]
+    Orderly,
+    /// With a reset, which leaves no TIME_WAIT on either side.
+    Reset,
 }
 
 /// `queue`: requests that wait for a connection to one upstream.

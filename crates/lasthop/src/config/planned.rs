@@ -5,8 +5,6 @@
 
 use std::fmt;
 
-use super::trusted::{IpRange, IpRangeError};
-
 /// One thing that is planned. Printed, it is the whole sentence of the refusal.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Planned {
@@ -24,23 +22,18 @@ enum Written {
     Key(&'static str, &'static str),
     /// One word as the value of a key that exists.
     Word(&'static str, &'static str, &'static str),
-    /// A list where this version takes a word.
-    List(&'static str, &'static str),
     /// An address to listen on that begins so.
     ListenPrefix(&'static str),
     /// A target that begins so.
     TargetPrefix(&'static str),
-    /// A target that spreads over a range, `CIDR:PORT`.
-    TargetRange,
     /// A target with a name to resolve, `HOST:PORT`.
     TargetName,
 }
 
-use Written::{Key, List, ListenPrefix, TargetName, TargetPrefix, TargetRange, Word};
+use Written::{Key, ListenPrefix, TargetName, TargetPrefix, Word};
 
 const LEAVE_OUT: &str = "leave it out";
 const ROUND_ROBIN: &str = "leave it out, or write balance = \"round_robin\"";
-const KERNEL: &str = "leave it out, or write source = \"kernel\"";
 const TLS_ELSEWHERE: &str = "leave it out and let what stands before this proxy speak TLS";
 
 /// So that the table below has one entry a line.
@@ -53,7 +46,7 @@ const fn planned(written: Written, what: &'static str, meanwhile: &'static str) 
 }
 
 /// Each entry: how it is written, what it would be, what to write today.
-static PLANNED: [Planned; 17] = [
+static PLANNED: [Planned; 13] = [
     planned(Key("server", "control"), "the control socket", LEAVE_OUT),
     planned(Key("listener", "tls"), "TLS towards clients", TLS_ELSEWHERE),
     planned(
@@ -75,21 +68,6 @@ static PLANNED: [Planned; 17] = [
         Key("upstream", "send_proxy_protocol"),
         "the PROXY protocol towards the application",
         LEAVE_OUT,
-    ),
-    planned(
-        Key("upstream", "close"),
-        "choosing who closes first",
-        LEAVE_OUT,
-    ),
-    planned(
-        Word("upstream", "source", "auto"),
-        "spreading over source addresses",
-        KERNEL,
-    ),
-    planned(
-        List("upstream", "source"),
-        "a choice of source addresses",
-        KERNEL,
     ),
     planned(
         Word("upstream", "balance", "least_connections"),
@@ -122,11 +100,6 @@ static PLANNED: [Planned; 17] = [
         "leave the prefix out to speak without TLS",
     ),
     planned(
-        TargetRange,
-        "spreading over a range of targets",
-        "list the targets one by one",
-    ),
-    planned(
         TargetName,
         "resolving the name of a target",
         "write its address, such as 127.0.0.1:3000",
@@ -146,11 +119,6 @@ pub(super) fn word(section: &str, key: &str, value: &str) -> Option<&'static Pla
     })
 }
 
-/// The entry for a list as the value of a key.
-pub(super) fn list(section: &str, key: &str) -> Option<&'static Planned> {
-    find(|written| matches!(written, List(s, k) if *s == section && *k == key))
-}
-
 /// The entry for an address to listen on.
 pub(super) fn listen_address(text: &str) -> Option<&'static Planned> {
     find(|written| matches!(written, ListenPrefix(prefix) if text.starts_with(prefix)))
@@ -160,7 +128,6 @@ pub(super) fn listen_address(text: &str) -> Option<&'static Planned> {
 pub(super) fn target(text: &str) -> Option<&'static Planned> {
     find(|written| match written {
         TargetPrefix(prefix) => text.starts_with(prefix),
-        TargetRange => is_range_and_port(text),
         TargetName => is_name_and_port(text),
         _ => false,
     })
@@ -168,22 +135,6 @@ pub(super) fn target(text: &str) -> Option<&'static Planned> {
 
 fn find(is_it: impl Fn(&Written) -> bool) -> Option<&'static Planned> {
     PLANNED.iter().find(|planned| is_it(&planned.written))
-}
-
-/// `127.0.0.0/8:3000` or `[fd00::/64]:3000`.
-fn is_range_and_port(text: &str) -> bool {
-    let Some((range, port)) = text.rsplit_once(':') else {
-        return false;
-    };
-    let range = range
-        .strip_prefix('[')
-        .and_then(|inner| inner.strip_suffix(']'))
-        .unwrap_or(range);
-    let a_range = matches!(
-        range.parse::<IpRange>(),
-        Ok(_) | Err(IpRangeError::HostBits(_) | IpRangeError::Prefix(_))
-    );
-    range.contains('/') && a_range && is_port(port)
 }
 
 /// `app.internal:3000`: letters, so that a mistyped IPv4 address is not taken for a name.
@@ -208,10 +159,8 @@ pub(super) fn all() -> Vec<String> {
     let text = |planned: &Planned| match planned.written {
         Key(_, key) => format!("`{key}`"),
         Word(_, _, word) => format!("\"{word}\"`"),
-        List(_, key) => format!("lists of {key} addresses"),
         ListenPrefix(prefix) => format!("`{prefix}NAME`"),
         TargetPrefix(prefix) => format!("`{prefix}`"),
-        TargetRange => "`CIDR:PORT`".to_owned(),
         TargetName => "`HOST:PORT`".to_owned(),
     };
     PLANNED.iter().map(text).collect()
@@ -228,18 +177,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_and_names_are_told_from_mistyped_addresses() {
-        for text in [
-            "127.0.0.0/8:3000",
-            "127.0.0.1/8:3000",
-            "[fd00::/64]:80",
-            "localhost:3000",
-            "h2c+unix:/a",
-        ] {
+    fn names_are_told_from_mistyped_addresses() {
+        for text in ["localhost:3000", "h2c+unix:/a"] {
             assert!(target(text).is_some(), "{text}");
         }
         for text in [
             "127.0.0.1:3000",
+            "127.0.0.0/8:3000",
+            "[fd00::/64]:3000",
             "127.0.0.256:3000",
             "[::1]:80",
             "unix:/run/a:1",

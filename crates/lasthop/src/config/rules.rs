@@ -18,7 +18,7 @@ use super::spelling::{Count, File, ServerTable, Set, Size, Time};
 use super::units::{duration_text, size_text};
 use super::{
     Config, IpRange, Server, TrustedProxies, planned, rules_admin, rules_listener, rules_log,
-    rules_route, rules_upstream,
+    rules_route, rules_source, rules_upstream,
 };
 
 /// All rules.
@@ -60,6 +60,7 @@ fn server(table: &ServerTable) -> Result<Server, Fault> {
             defaults.buffer_memory,
             BUFFER_MEMORY_MIN..=BUFFER_MEMORY_CEILING,
         )?,
+        spill_range: rules_source::spill_range(&table.spill_range, defaults.spill_range)?,
     })
 }
 

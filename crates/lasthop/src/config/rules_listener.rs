@@ -1,6 +1,6 @@
 //! The rules for `[[listener]]`: each for itself, against each other, and against the targets.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use toml::Spanned;
 
@@ -11,7 +11,7 @@ use super::defaults::{
 use super::error::Fault;
 use super::rules::{at_most, count, duplicate_name, name, parsed, size, span_or, time, word};
 use super::spelling::{File, ListenerTable};
-use super::{ListenAddress, Listener, Target};
+use super::{IpRange, ListenAddress, Listener, Target};
 
 /// All listeners; at least one, no two whose addresses overlap or whose names are the same.
 pub(super) fn listeners(tables: &[Spanned<ListenerTable>]) -> Result<Vec<Listener>, Fault> {
@@ -134,17 +134,21 @@ pub(super) fn refuse_loops(file: &File, listeners: &[Listener]) -> Result<(), Fa
     Ok(())
 }
 
-/// Whether a connection to the target arrives at the listener. A listener on every address is on the loopback ones;
-/// which other addresses the host has is not for this file to know.
+/// Whether a connection to the target, or to one address of it, arrives at the listener. A listener on every address is on
+/// the loopback ones; which other addresses the host has is not for this file to know.
 pub(super) fn reaches(target: &Target, listener: &ListenAddress) -> bool {
     match (target, listener) {
-        (Target::Tcp(target), ListenAddress::Tcp(listener)) => {
-            let every = match listener.ip() {
-                IpAddr::V4(ip) => ip.is_unspecified() && target.is_ipv4(),
-                IpAddr::V6(ip) => ip.is_unspecified() && target.is_ipv6(),
+        (Target::Tcp(_) | Target::Spread(_), ListenAddress::Tcp(listener)) => {
+            let Some((network, port)) = target.tcp() else {
+                return false;
             };
-            let same = target.ip() == listener.ip() || every && target.ip().is_loopback();
-            same && target.port() == listener.port()
+            let ip = listener.ip();
+            let taken = match ip.is_unspecified() {
+                true if ip.is_ipv4() => IpRange::LOOPBACK_V4,
+                true => IpRange::from(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+                false => IpRange::from(ip),
+            };
+            port == listener.port() && network.overlaps(&taken)
         }
         (Target::Unix(target), ListenAddress::Unix { path, .. }) => target == path,
         _ => false,

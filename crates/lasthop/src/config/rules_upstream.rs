@@ -10,10 +10,9 @@ use super::error::Fault;
 use super::rules::{
     at_most, count, duplicate_name, name, or, parsed, size, span_or, time, time_or_zero, word,
 };
-use super::spelling::{
-    BufferTable, KeepaliveTable, List, QueueTable, Set, UpstreamTable, WordOrList,
-};
-use super::{BufferSizes, Keepalive, Queue, Target, Upstream, planned};
+use super::rules_source::{close, source};
+use super::spelling::{BufferTable, KeepaliveTable, List, QueueTable, Set, UpstreamTable};
+use super::{BufferSizes, Keepalive, Queue, Target, Upstream};
 
 /// All upstreams; at least one, no two of the same name.
 pub(super) fn upstreams(tables: &[Spanned<UpstreamTable>]) -> Result<Vec<Upstream>, Fault> {
@@ -49,7 +48,6 @@ fn upstream(table: &Spanned<UpstreamTable>) -> Result<Upstream, Fault> {
                 .advise("targets = [\"127.0.0.1:3000\"] or [\"unix:/run/app.sock\"]"),
         );
     };
-    source(&table.source)?;
     if let Some(balance) = &table.balance {
         word(balance, ("upstream", "balance"), &[("round_robin", ())])?;
     }
@@ -61,6 +59,8 @@ fn upstream(table: &Spanned<UpstreamTable>) -> Result<Upstream, Fault> {
         0..=RETRIES_CEILING as usize,
     )?;
     Ok(Upstream {
+        source: source(&table.source, &d.targets)?,
+        close: close(&table.close, &d.targets)?,
         max_connections: count(
             &table.max_connections,
             d.max_connections,
@@ -96,33 +96,19 @@ fn targets(list: &Spanned<List>) -> Result<Vec<Target>, Fault> {
     at_most(texts, TARGETS_MAX, "targets")?;
     let mut targets: Vec<Target> = Vec::with_capacity(texts.len());
     for text in texts {
-        let target = parsed(text)?;
-        if let Some(earlier) = targets.iter().position(|t| *t == target) {
-            return Err(
-                Fault::value(text.span(), format_args!("{target} is listed twice"))
-                    .other(texts[earlier].span()),
-            );
+        let target: Target = parsed(text)?;
+        if let Some(at) = targets.iter().position(|earlier| earlier.overlaps(&target)) {
+            let earlier = &targets[at];
+            let why = if *earlier == target {
+                format!("{target} is listed twice")
+            } else {
+                format!("{target} and {earlier} overlap")
+            };
+            return Err(Fault::value(text.span(), why).other(texts[at].span()));
         }
         targets.push(target);
     }
     Ok(targets)
-}
-
-/// In this version the kernel chooses.
-fn source(set: &Set<WordOrList>) -> Result<(), Fault> {
-    let Some(set) = set else {
-        return Ok(());
-    };
-    match set.get_ref() {
-        WordOrList::Word(text) => {
-            let text = Spanned::new(set.span(), text.clone());
-            word(&text, ("upstream", "source"), &[("kernel", ())])
-        }
-        WordOrList::List => match planned::list("upstream", "source") {
-            Some(planned) => Err(Fault::value(set.span(), planned).advise(planned.meanwhile)),
-            None => Err(Fault::value(set.span(), "expected a word")),
-        },
-    }
 }
 
 fn queue(set: &Set<QueueTable>, d: Queue) -> Result<Queue, Fault> {

@@ -39,6 +39,7 @@ pub(super) struct ServerTable {
     pub(super) trusted_proxies: Set<List>,
     pub(super) drain_timeout: Set<Time>,
     pub(super) buffer_memory: Set<Size>,
+    pub(super) spill_range: Set<String>,
 }
 
 /// `[log]`
@@ -81,6 +82,7 @@ pub(super) struct UpstreamTable {
     pub(super) name: Set<String>,
     pub(super) targets: Set<List>,
     pub(super) source: Set<WordOrList>,
+    pub(super) close: Set<String>,
     pub(super) balance: Set<String>,
     pub(super) max_connections: Set<Count>,
     pub(super) queue: Set<QueueTable>,
@@ -152,11 +154,11 @@ pub(super) const LIST_EXPECTED: &str = "a list of strings, in brackets";
 #[derive(Clone, Debug)]
 pub(super) struct List(pub(super) Vec<Spanned<String>>);
 
-/// A word, or the fact that a list stands there.
+/// A word, or a list of texts.
 #[derive(Clone, Debug)]
 pub(super) enum WordOrList {
     Word(String),
-    List,
+    List(List),
 }
 
 impl<'de> Deserialize<'de> for Time {
@@ -252,16 +254,20 @@ impl<'de> Deserialize<'de> for List {
                 f.write_str(LIST_EXPECTED)
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<List, A::Error> {
-                let mut texts = Vec::new();
-                while let Some(text) = list.next_element()? {
-                    texts.push(text);
-                }
-                Ok(List(texts))
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<List, A::Error> {
+                texts(list)
             }
         }
         deserializer.deserialize_any(Texts)
     }
+}
+
+fn texts<'de, A: SeqAccess<'de>>(mut list: A) -> Result<List, A::Error> {
+    let mut texts = Vec::new();
+    while let Some(text) = list.next_element()? {
+        texts.push(text);
+    }
+    Ok(List(texts))
 }
 
 impl<'de> Deserialize<'de> for WordOrList {
@@ -271,16 +277,15 @@ impl<'de> Deserialize<'de> for WordOrList {
             type Value = WordOrList;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
+                f.write_str("a word, or a list of strings, in brackets")
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<WordOrList, E> {
                 Ok(WordOrList::Word(text.to_owned()))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<WordOrList, A::Error> {
-                while list.next_element::<serde::de::IgnoredAny>()?.is_some() {}
-                Ok(WordOrList::List)
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<WordOrList, A::Error> {
+                texts(list).map(WordOrList::List)
             }
         }
         deserializer.deserialize_any(Either)

@@ -103,6 +103,7 @@ impl Dial {
         };
         match target {
             Target::Tcp(address) => Ok(Self::Tcp(*address)),
+            Target::Spread(range) => Ok(Self::Tcp(range.first())),
             Target::Unix(path) => unix(UnixTarget::path(path)),
             Target::Abstract(name) => unix(UnixTarget::abstract_name(name)),
         }

@@ -143,6 +143,7 @@ impl ConnectError {
         };
         match &self.target {
             Target::Tcp(target) => Some(explain::tcp(*target, None, fault)),
+            Target::Spread(range) => Some(explain::tcp(range.first(), None, fault)),
             Target::Unix(path) => UnixTarget::path(path)
                 .ok()
                 .map(|path| explain::unix(&path, fault)),

@@ -226,7 +226,9 @@ fn write_upstream(f: &mut fmt::Formatter<'_>, upstream: &Upstream, host: &Host) 
     for target in &upstream.targets {
         match target {
             Target::Unix(path) => writeln!(f, "      {target} ({})", SocketFile::look(path))?,
-            Target::Tcp(_) | Target::Abstract(_) => writeln!(f, "      {target}")?,
+            Target::Tcp(_) | Target::Spread(_) | Target::Abstract(_) => {
+                writeln!(f, "      {target}")?
+            }
         }
     }
     write_source_ports(f, upstream, host)?;

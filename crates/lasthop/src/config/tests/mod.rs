@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod log_and_admin;
+mod sources;
 mod values;
 mod whole;
 
@@ -96,6 +97,7 @@ error_details = true
 trusted_proxies = ["10.0.0.0/8", "::1", "unix"]
 drain_timeout = "0s"
 buffer_memory = "64MiB"
+spill_range = "127.80.0.0/20"
 [log]
 access = "/var/log/lasthop/access.log"
 format = "combined"
@@ -120,7 +122,8 @@ targets = ["127.0.0.1:1"]
 [[upstream]]
 name = "app"
 targets = ["unix:/run/app.sock", "unix:@app", "[::1]:3000"]
-source = "kernel"
+source = ["::1", "fd00:1::/64"]
+close = "reset"
 balance = "round_robin"
 max_connections = 5
 queue = { size = 6, timeout = "7s" }
@@ -155,6 +158,7 @@ fn every_key_of_the_server_and_its_log_reaches_its_setting() {
     assert_eq!((server.workers, server.drain_timeout), (3, Duration::ZERO));
     assert_eq!(server.trusted_proxies.to_string(), "10.0.0.0/8, ::1, unix");
     assert_eq!(server.buffer_memory, 64 << 20);
+    assert_eq!(server.spill_range.to_string(), "127.80.0.0/20");
     let log = Log {
         level: Level::Debug,
         access: AccessLog::File(PathBuf::from("/var/log/lasthop/access.log")),
@@ -210,6 +214,8 @@ fn every_key_of_an_upstream_reaches_its_setting() {
                 Target::Abstract(b"app".to_vec()),
                 Target::Tcp("[::1]:3000".parse().unwrap()),
             ],
+            source: Source::Listed(vec!["::1".parse().unwrap(), "fd00:1::/64".parse().unwrap(),]),
+            close: Close::Reset,
             max_connections: 5,
             queue: Queue {
                 size: 6,

@@ -7,7 +7,7 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 /// A text with the label it goes by in refusals (as a rule the path it was read from).
-pub(super) struct Source<'a> {
+pub(super) struct Text<'a> {
     label: &'a str,
     text: &'a str,
     /// Absent while the text is not yet known to be TOML.
@@ -40,7 +40,7 @@ struct Place<'a> {
     key: String,
 }
 
-impl<'a> Source<'a> {
+impl<'a> Text<'a> {
     pub(super) fn new(label: &'a str, text: &'a str) -> Self {
         Self {
             label,
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn columns_count_characters_and_start_at_one() {
-        let source = Source::new("x", "a = 1\n\u{e4}\u{f6} = \"\u{fc}\" # no\r\n");
+        let source = Text::new("x", "a = 1\n\u{e4}\u{f6} = \"\u{fc}\" # no\r\n");
         let at = source.position(&(13..17));
         assert_eq!((at.line, at.column, at.width), (2, 6, 3));
         assert_eq!(at.text, "\u{e4}\u{f6} = \"\u{fc}\" # no");
@@ -223,9 +223,9 @@ mod tests {
 
     #[test]
     fn a_span_beyond_the_text_is_its_end() {
-        let at = Source::new("x", "a").position(&(9..12));
+        let at = Text::new("x", "a").position(&(9..12));
         assert_eq!((at.line, at.column, at.width), (1, 2, 0));
-        let at = Source::new("x", "").position(&(0..0));
+        let at = Text::new("x", "").position(&(0..0));
         assert_eq!((at.line, at.column, at.width), (1, 1, 0));
     }
 }
