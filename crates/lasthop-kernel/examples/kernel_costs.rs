@@ -9,10 +9,14 @@
     reason = "a measurement that fails has nothing to say, and what it says goes to the one who ran it"
 )]
 
-use lasthop_kernel::{probe, socket};
+use lasthop_kernel::sock_diag::{self, Destination, TcpFilter};
+use lasthop_kernel::{owner, probe, route, socket, sysctl};
 use std::hint::black_box;
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
+
+/// Connections that are left in TIME_WAIT, each an entry to walk past that needs no descriptor.
+const HELD: u32 = 50_000;
 
 fn main() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -25,6 +29,58 @@ fn main() {
     });
     each("socket::pending_input, to compare", 1_000_000, || {
         black_box(socket::pending_input(&stream));
+    });
+    each("route::to", 10_000, || {
+        black_box(route::to(IpAddr::from([127, 0, 0, 1])).unwrap());
+    });
+    each("owner::of, every descriptor of the host", 10, || {
+        black_box(owner::of(&[u64::MAX], Duration::MAX));
+    });
+    listings();
+}
+
+/// A port of its own takes one fifth each, so that none needs all source ports.
+fn listings() {
+    let listeners: Vec<_> = (1..=5)
+        .map(|last| TcpListener::bind(SocketAddr::from(([127, 0, 2, last], 0))).unwrap())
+        .collect();
+    let begin = Instant::now();
+    for (_, listener) in (0..HELD).zip(listeners.iter().cycle()) {
+        drop(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+        drop(listener.accept().unwrap());
+    }
+    println!("{HELD} connections made and closed: {:?}", begin.elapsed());
+    let one = listeners[0].local_addr().unwrap();
+    let all = Destination {
+        network: IpAddr::from([127, 0, 2, 0]),
+        prefix: 24,
+        port: None,
+    };
+    for (name, destination) in [
+        ("one target", Some(one.into())),
+        ("five targets", Some(all)),
+        (
+            "a target that nobody leads to",
+            Some(SocketAddr::from(([127, 9, 9, 9], 9)).into()),
+        ),
+        ("no filter", None),
+    ] {
+        let filter = TcpFilter {
+            destination,
+            ..TcpFilter::default()
+        };
+        let mut entries = 0;
+        let begin = Instant::now();
+        let complete = sock_diag::tcp(&filter, |_| entries += 1).unwrap();
+        let took = begin.elapsed();
+        println!("sock_diag::tcp, {name}: {entries} entries in {took:?}, {complete:?}");
+    }
+    each("sock_diag::tcp_listeners", 100, || {
+        black_box(sock_diag::tcp_listeners(one.port()).unwrap());
+    });
+    let range = sysctl::local_port_range().unwrap();
+    each("sock_diag::bound", 3, || {
+        black_box(sock_diag::bound(range).unwrap());
     });
 }
 

@@ -1,5 +1,5 @@
 //! The Linux calls that lasthop needs and the standard library lacks: listening, connecting, socket options, limits,
-//! sysctls, and the words that explain a refused connect.
+//! sysctls, the host's sockets and routes as the kernel lists them, and the words that explain a refused connect.
 //!
 //! The only crate of the workspace that may say `unsafe`; each use says why it is sound. Knows nothing of HTTP, of
 //! configuration or of an async runtime: it takes and returns types of the standard library, non-blocking where they
@@ -17,12 +17,18 @@ pub mod identity;
 pub mod limits;
 pub mod listen;
 pub mod namespace;
+pub mod owner;
 pub mod probe;
 pub mod process;
+pub mod route;
+pub mod sock_diag;
 pub mod socket;
 pub mod sysctl;
 pub mod timer;
+#[doc(hidden)]
+pub mod wire;
 
+mod netlink;
 mod option;
 
 #[cfg(test)]

@@ -2,11 +2,14 @@
 //!
 //! In a fresh namespace a test may shrink the port range to ten and fill it, which nobody else on the machine notices.
 //! The kernel lets a process of one thread enter a fresh user namespace only, so the test program is run a second time
-//! with nothing but the one test. Not used by the proxy.
+//! with nothing but the one test. Also here: sources to connect from that a test may need. Not used by the proxy.
 
+use crate::netlink;
+use crate::wire::route::octets;
 use socket2::{Domain, Socket, Type};
 use std::ffi::CStr;
 use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -112,6 +115,47 @@ pub fn bring_up_loopback() -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Has the host of this network namespace answer to a whole network, by a route to `lo` alone: what
+/// `ip route add local 10.50.0.0/16 dev lo` does ("AnyIP").
+///
+/// # Errors
+/// `EPERM` without `CAP_NET_ADMIN` in the namespace, `EEXIST` where there is such a route.
+pub fn add_local_network(network: IpAddr, prefix: u8) -> io::Result<()> {
+    // `struct rtmsg` (linux/rtnetlink.h): tos, table, protocol, scope, kind, flags.
+    let mut body = vec![family(network), prefix, 0, 0];
+    body.extend_from_slice(&[libc::RT_TABLE_LOCAL, libc::RTPROT_BOOT]);
+    body.extend_from_slice(&[libc::RT_SCOPE_HOST, libc::RTN_LOCAL, 0, 0, 0, 0]);
+    let attributes: [(u16, &[u8]); 2] = [
+        (libc::RTA_DST, &octets(network)),
+        (libc::RTA_OIF, &LOOPBACK.to_ne_bytes()),
+    ];
+    netlink::create(libc::RTM_NEWROUTE, &body, &attributes)
+}
+
+/// Gives `lo` one more address: what `ip addr add 10.9.9.9/32 dev lo` does.
+///
+/// # Errors
+/// `EPERM` without `CAP_NET_ADMIN` in the namespace, `EEXIST` where it has the address.
+pub fn add_loopback_address(address: IpAddr, prefix: u8) -> io::Result<()> {
+    // `struct ifaddrmsg` (linux/if_addr.h): flags, scope, interface.
+    let mut body = vec![family(address), prefix, 0, libc::RT_SCOPE_HOST];
+    body.extend_from_slice(&LOOPBACK.to_ne_bytes());
+    let octets = octets(address);
+    let attributes: [(u16, &[u8]); 2] = [(libc::IFA_LOCAL, &octets), (libc::IFA_ADDRESS, &octets)];
+    netlink::create(libc::RTM_NEWADDR, &body, &attributes)
+}
+
+/// The number of `lo`, the first interface of every network namespace (`LOOPBACK_IFINDEX` in the kernel).
+const LOOPBACK: u32 = 1;
+
+fn family(address: IpAddr) -> u8 {
+    let family = match address {
+        IpAddr::V4(_) => libc::AF_INET,
+        IpAddr::V6(_) => libc::AF_INET6,
+    };
+    u8::try_from(family).unwrap_or_default()
 }
 
 /// One open, one write, one close, without the allocations that the standard library may make for a path.

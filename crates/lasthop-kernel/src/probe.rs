@@ -48,7 +48,7 @@ const PROBE_TARGET: Ipv4Addr = Ipv4Addr::new(127, 83, 201, 1);
 /// there the second half of a range costs a walk over the whole first half for each connect.
 ///
 /// Found out by up to 32 loopback connections, closed by reset, to a listener of its own: 0.1 to 0.2 ms where the answer
-/// is yes, below 2 ms where it is no. An answer is remembered, so call it once at start. Where nothing can be told (a range of one port, ports held by a
+/// is yes, 1 ms where it is no. An answer is remembered, so call it once at start. Where nothing can be told (a range of one port, ports held by a
 /// neighbour, no descriptors) it answers `false` this once.
 #[must_use]
 pub fn flat_port_search() -> bool {

@@ -84,6 +84,15 @@ impl UnixTarget {
         }
     }
 
+    /// The abstract name, without the zero byte before it, or `None` for a path.
+    #[must_use]
+    pub fn as_abstract_name(&self) -> Option<&[u8]> {
+        match &self.name {
+            Name::Path(_) => None,
+            Name::Abstract(name) => Some(name),
+        }
+    }
+
     pub(crate) const fn address(&self) -> &SockAddr {
         &self.address
     }
