@@ -30,6 +30,7 @@ pub mod wire;
 
 mod netlink;
 mod option;
+mod seccomp;
 
 #[cfg(test)]
 mod testing;
