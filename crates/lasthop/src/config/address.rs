@@ -1,4 +1,4 @@
-//! Where the proxy listens, where the application listens, and which hosts a route is for: the words for an address.
+//! Where the proxy listens and where the application listens: the words for an address.
 //!
 //! Parsing and printing only. Nothing here resolves a name, looks at a file or opens a socket. A listening address and a
 //! target are different types although both may be `127.0.0.1:3000`: one has a mode and an owner and may leave the port
@@ -50,15 +50,6 @@ pub enum Target {
     Abstract(Vec<u8>),
 }
 
-/// Which hosts a route is for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum HostPattern {
-    /// One host, in lower case, without a port. An IPv6 address keeps its brackets.
-    Exact(String),
-    /// `*.example.com`: every host below this suffix, at any depth. Lower case, begins with a dot.
-    Wildcard(String),
-}
-
 /// Why a text is not an address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
@@ -79,7 +70,6 @@ pub enum AddressError {
 
 const LISTEN: &str = "an address to listen on";
 const TARGET: &str = "a target";
-const HOST: &str = "a host";
 
 /// Why no target has the port 0.
 pub(super) const PORT_ZERO: &str = "port 0 is for listening; give the port of the application";
@@ -350,76 +340,11 @@ fn parse_socket_address(text: &str) -> Result<SocketAddr, String> {
     Err(format!("`{host}` is not an IP address"))
 }
 
-fn malformed(text: &str, kind: &'static str, why: String) -> AddressError {
+pub(super) fn malformed(text: &str, kind: &'static str, why: String) -> AddressError {
     AddressError::Malformed {
         text: text.escape_debug().to_string(),
         kind,
         why,
-    }
-}
-
-impl FromStr for HostPattern {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, AddressError> {
-        parse_host(text).map_err(|why| malformed(text, HOST, why))
-    }
-}
-
-fn parse_host(text: &str) -> Result<HostPattern, String> {
-    if text == "*" {
-        return Err("leave `host` out for a route that takes any".to_owned());
-    }
-    if let Some(inner) = text.strip_prefix('[') {
-        return match inner
-            .strip_suffix(']')
-            .map(str::parse::<std::net::Ipv6Addr>)
-        {
-            Some(Ok(address)) => Ok(HostPattern::Exact(format!("[{address}]"))),
-            _ => Err("an IPv6 address in brackets, without a port, was expected".to_owned()),
-        };
-    }
-    if text.contains("://") || text.contains('/') {
-        return Err("scheme and path do not belong to it".to_owned());
-    }
-    if text.contains(':') {
-        return Err("a host is compared without its port".to_owned());
-    }
-    if !text.is_ascii() {
-        return Err("write the ASCII form of the name (xn--…)".to_owned());
-    }
-    let (wildcard, name) = match text.strip_prefix("*.") {
-        Some(name) => (true, name),
-        None => (false, text),
-    };
-    if name.contains('*') {
-        return Err("`*` may only stand for the whole first part, as in *.example.com".to_owned());
-    }
-    if name.len() > 253 {
-        return Err("a name has at most 253 bytes".to_owned());
-    }
-    let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-    for label in name.split('.') {
-        if label.is_empty() || !label.bytes().all(known) {
-            return Err(
-                "write a name such as example.com, *.example.com, or an IP address".to_owned(),
-            );
-        }
-    }
-    let name = name.to_ascii_lowercase();
-    Ok(if wildcard {
-        HostPattern::Wildcard(format!(".{name}"))
-    } else {
-        HostPattern::Exact(name)
-    })
-}
-
-impl fmt::Display for HostPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exact(name) => f.write_str(name),
-            Self::Wildcard(suffix) => write!(f, "*{suffix}"),
-        }
     }
 }
 
@@ -581,41 +506,6 @@ mod tests {
         assert!(why(target(&name(108))).starts_with("the abstract name has 108 bytes"));
     }
 
-    #[test]
-    fn hosts_are_compared_in_lower_case_and_without_a_port() {
-        let host = |text: &str| text.parse::<HostPattern>();
-        assert_eq!(
-            host("Example.COM"),
-            Ok(HostPattern::Exact("example.com".to_owned()))
-        );
-        assert_eq!(
-            host("*.Example.com"),
-            Ok(HostPattern::Wildcard(".example.com".to_owned()))
-        );
-        assert_eq!(
-            host("192.0.2.1"),
-            Ok(HostPattern::Exact("192.0.2.1".to_owned()))
-        );
-        assert_eq!(host("[::0:1]"), Ok(HostPattern::Exact("[::1]".to_owned())));
-        for text in [
-            "",
-            "*",
-            "*.",
-            "a.*.b",
-            "a..b",
-            "example.com.",
-            "a:80",
-            "http://a",
-            "a/b",
-            "a b",
-            "caf\u{e9}",
-            "[::1]:80",
-            "[x]",
-        ] {
-            assert!(host(text).is_err(), "{text}");
-        }
-    }
-
     fn socket_address() -> impl Strategy<Value = SocketAddr> {
         let v4 = (any::<u32>(), 1..=u16::MAX)
             .prop_map(|(ip, port)| (Ipv4Addr::from_bits(ip), port).into());
@@ -653,14 +543,8 @@ mod tests {
         }
 
         #[test]
-        fn a_host_is_read_again_as_printed(text in "(\\*\\.)?[a-zA-Z0-9_-]{1,8}(\\.[a-zA-Z0-9_-]{1,8}){0,3}") {
-            let host: HostPattern = text.parse().unwrap();
-            prop_assert_eq!(host.to_string().parse(), Ok(host));
-        }
-
-        #[test]
         fn no_text_makes_an_address_panic(text in "\\PC{0,60}|(unix:|tls\\+|fd:)?[@/\\[]?[0-9a-f:.*?&=]{0,30}") {
-            let _ = (listen(&text), target(&text), text.parse::<HostPattern>());
+            let _ = (listen(&text), target(&text));
         }
     }
 }

@@ -89,7 +89,7 @@ fn a_wrong_value_is_refused_with_its_place() {
 fn a_planned_key_is_refused_as_not_in_this_version() {
     for tables in [
         "[[listener]]\naddress = \"fd:web\"",
-        "[[upstream]]\nname = \"b\"\ntargets = [\"127.0.0.0/8:3000\"]",
+        "[[upstream]]\nname = \"b\"\ntargets = [\"app.internal:3000\"]",
         "[[upstream]]\nname = \"b\"\ntargets = [\"h2c+127.0.0.1:3000\"]",
         "[[upstream]]\nname = \"b\"\ntargets = [\"127.0.0.1:3000\"]\nbalance = \"least_connections\"",
     ] {
