@@ -11,7 +11,8 @@ use super::failing::failing;
 use super::socket_file::SocketFile;
 use crate::config::units::{duration_text, size_text};
 use crate::config::{
-    AccessLog, Admin, Config, HostPattern, Listener, Log, Route, Server, Target, Upstream,
+    AccessLog, Admin, Close, Config, HostPattern, IpRange, Listener, Log, Route, Server, Source,
+    Target, Upstream,
 };
 
 /// What the report takes from the kernel's settings; left out where the kernel will not say.
@@ -85,7 +86,7 @@ impl<L: fmt::Display> fmt::Display for Report<'_, L> {
         writeln!(f, "\npass requests to")?;
         upstreams
             .iter()
-            .try_for_each(|upstream| write_upstream(f, upstream, self.host))
+            .try_for_each(|upstream| write_upstream(f, upstream, server.spill_range, self.host))
     }
 }
 
@@ -211,7 +212,12 @@ fn in_matching_order(routes: &[Route]) -> Vec<&Route> {
     sorted
 }
 
-fn write_upstream(f: &mut fmt::Formatter<'_>, upstream: &Upstream, host: &Host) -> fmt::Result {
+fn write_upstream(
+    f: &mut fmt::Formatter<'_>,
+    upstream: &Upstream,
+    spill_range: IpRange,
+    host: &Host,
+) -> fmt::Result {
     let turns = if upstream.targets.len() > 1 {
         ", in turn"
     } else {
@@ -231,27 +237,87 @@ fn write_upstream(f: &mut fmt::Formatter<'_>, upstream: &Upstream, host: &Host) 
             }
         }
     }
-    write_source_ports(f, upstream, host)?;
+    write_sources(f, upstream, spill_range, host)?;
     write_limits(f, upstream)
 }
 
-/// One source address, the kernel's own choice, towards each TCP target: as many pairs as targets.
-fn write_source_ports(f: &mut fmt::Formatter<'_>, upstream: &Upstream, host: &Host) -> fmt::Result {
-    let tcp = upstream
+/// Where connections to TCP targets come from, how they end, and how many there can be.
+fn write_sources(
+    f: &mut fmt::Formatter<'_>,
+    upstream: &Upstream,
+    spill_range: IpRange,
+    host: &Host,
+) -> fmt::Result {
+    let networks: Vec<IpRange> = upstream
         .targets
         .iter()
-        .filter(|target| matches!(target, Target::Tcp(_)))
-        .count();
-    match (&host.ports, u32::try_from(tcp)) {
-        (Some((range, reserved)), Ok(pairs @ 1..)) => {
-            writeln!(
-                f,
-                "      source ports: {}",
-                Capacity::new(*range, reserved, pairs)
-            )
-        }
-        _ => Ok(()),
+        .filter_map(Target::tcp)
+        .map(|(network, _)| network)
+        .collect();
+    if networks.is_empty() {
+        return Ok(());
     }
+    let is_auto = upstream.source == Source::Auto;
+    if let Some((range, reserved)) = &host.ports {
+        write!(f, "      source ports: ")?;
+        match u32::try_from(pairs(&upstream.source, &networks)) {
+            Ok(pairs) => write!(f, "{}", Capacity::new(*range, reserved, pairs))?,
+            Err(_) => write!(f, "more than any host has descriptors for")?,
+        }
+        writeln!(f, "{}", if is_auto { " before it spills" } else { "" })?;
+    }
+    write!(f, "      source addresses: ")?;
+    match &upstream.source {
+        Source::Auto => {
+            let spill = spill_range.to_string();
+            let spills = [
+                (true, spill.as_str()),
+                (false, "the other addresses of the loopback interface"),
+            ];
+            let spills: Vec<&str> = spills
+                .iter()
+                .filter(|(is_ipv4, _)| networks.iter().any(|n| n.is_ipv4() == *is_ipv4))
+                .map(|(_, name)| *name)
+                .collect();
+            let spills = spills.join(" and ");
+            // Which other addresses this host has is asked where they are used.
+            let is_loopback = |network: &IpRange| network.first().is_loopback();
+            let limits = if networks.iter().all(is_loopback) {
+                ""
+            } else {
+                ", for targets on this host"
+            };
+            write!(
+                f,
+                "the kernel's choice; where its ports run out, {spills} too{limits}"
+            )?;
+        }
+        Source::Kernel => write!(f, "the kernel's choice alone")?,
+        listed @ Source::Listed(_) => write!(f, "{listed}")?,
+    }
+    writeln!(
+        f,
+        "; closed {}",
+        match upstream.close {
+            Close::Orderly => "orderly",
+            Close::Reset => "with a reset",
+        }
+    )
+}
+
+/// How many pairs of source and target address there are; one source each where the kernel chooses.
+fn pairs(source: &Source, networks: &[IpRange]) -> u128 {
+    let pairs = networks.iter().map(|network| {
+        let sources = match source {
+            Source::Auto | Source::Kernel => 1,
+            Source::Listed(ranges) => ranges
+                .iter()
+                .filter(|range| range.is_ipv4() == network.is_ipv4())
+                .fold(0u128, |sum, range| sum.saturating_add(range.hosts())),
+        };
+        network.hosts().saturating_mul(sources)
+    });
+    pairs.fold(0, u128::saturating_add)
 }
 
 fn write_limits(f: &mut fmt::Formatter<'_>, upstream: &Upstream) -> fmt::Result {
@@ -367,7 +433,8 @@ pass requests to
   app: 2 targets, in turn
       127.0.0.1:3000
       127.0.0.1:3001
-      source ports: 28,232 ports (32768-60999) - 0 reserved = 28,232 per pair; x 2 pairs = 56,464 connections
+      source ports: 28,232 ports (32768-60999) - 0 reserved = 28,232 per pair; x 2 pairs = 56,464 connections before it spills
+      source addresses: the kernel's choice; where its ports run out, 127.64.0.0/16 too; closed orderly
       connections: as many as ports and descriptors allow; 256 kept idle per worker for 1500ms; 4096 may wait for one, 5s
       time: connect 5s, answer 1m, pause in a body 1m, silence in a tunnel 1h, restart of the app 2s
       held for a slow client, per request: 64KiB of the body, 256KiB of the answer
@@ -407,6 +474,53 @@ pass requests to
             report.contains("  admin address 127.0.0.1:0, without a token\n"),
             "{report}"
         );
+    }
+
+    #[test]
+    fn where_connections_come_from_and_go_to_is_reported() {
+        let with = |server: &str, lines: &str| {
+            report(&format!(
+                "[server]\n{server}\n[[listener]]\naddress = \"127.0.0.1:0\"\n[[upstream]]\nname = \"app\"\n{lines}\n"
+            ))
+        };
+        let both = "targets = [\"127.0.0.1:1\", \"[::1]:1\"]";
+        for (server, lines, line) in [
+            (
+                "spill_range = \"127.80.0.0/24\"",
+                both.to_owned(),
+                "      source addresses: the kernel's choice; where its ports run out, \
+                 127.80.0.0/24 and the other addresses of the loopback interface too; closed orderly\n",
+            ),
+            (
+                "",
+                "targets = [\"192.0.2.1:1\"]".to_owned(),
+                "where its ports run out, 127.64.0.0/16 too, for targets on this host; closed orderly\n",
+            ),
+            (
+                "",
+                format!("{both}\nsource = \"kernel\"\nclose = \"reset\""),
+                "      source addresses: the kernel's choice alone; closed with a reset\n",
+            ),
+            (
+                "",
+                format!("{both}\nsource = [\"127.0.0.2\", \"127.0.1.0/29\", \"::1\"]"),
+                "x 8 pairs = 225,856 connections\n      source addresses: 127.0.0.2, 127.0.1.0/29, ::1; closed orderly\n",
+            ),
+            (
+                "",
+                "targets = [\"127.0.0.0/24:3000\"]".to_owned(),
+                "      127.0.0.0/24:3000\n      source ports: 28,232 ports (32768-60999) - 0 reserved = 28,232 per pair; \
+                 x 254 pairs = 7,170,928 connections before it spills\n",
+            ),
+            (
+                "",
+                "targets = [\"[fd00::/64]:3000\"]\nsource = [\"fd00::/64\"]".to_owned(),
+                "      source ports: more than any host has descriptors for\n",
+            ),
+        ] {
+            let report = with(server, &lines);
+            assert!(report.contains(line), "{line} is not in\n{report}");
+        }
     }
 
     #[test]
