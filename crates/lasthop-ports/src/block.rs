@@ -118,6 +118,35 @@ impl AddressBlock {
         self.len
     }
 
+    /// The smallest network that all addresses are in, as its address and prefix.
+    #[must_use]
+    pub fn covering_network(self) -> (IpAddr, u8) {
+        let last = self.nth(self.len - 1).unwrap_or(self.first);
+        let (bits, first, last) = match (self.first, last) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => {
+                (32, u128::from(first.to_bits()), u128::from(last.to_bits()))
+            }
+            (IpAddr::V6(first), IpAddr::V6(last)) => (128, first.to_bits(), last.to_bits()),
+            _ => return (self.first, 0),
+        };
+        let host_bits = u128::BITS - (first ^ last).leading_zeros();
+        let inside = 1_u128
+            .checked_shl(host_bits)
+            .map_or(u128::MAX, |size| size - 1);
+        let prefix = u8::try_from(bits - host_bits).unwrap_or(0);
+        (address_of(self.first, first & !inside), prefix)
+    }
+
+    /// The block without its first address; none where that was the only one.
+    #[must_use]
+    pub fn without_first(self) -> Option<Self> {
+        let first = self.nth(1)?;
+        Some(Self {
+            first,
+            len: self.len - 1,
+        })
+    }
+
     /// Address number `n`, counted from 0; none past the end.
     #[must_use]
     pub fn nth(self, n: u64) -> Option<IpAddr> {
@@ -222,6 +251,24 @@ mod tests {
             assert!(block.nth(block.len() - 1).is_some());
             assert!(!block.to_string().is_empty());
         }
+    }
+
+    #[test]
+    fn a_block_is_covered_by_the_network_it_was_made_of() {
+        for (network, prefix) in [
+            ("127.64.0.0", 16),
+            ("127.0.0.0", 8),
+            ("127.0.0.1", 32),
+            ("fd00::", 112),
+        ] {
+            let covering = block(network, prefix).unwrap().covering_network();
+            assert_eq!(covering, (ip(network), prefix));
+        }
+        let rest = block("127.0.0.0", 29).unwrap().without_first().unwrap();
+        assert_eq!((rest.first(), rest.len()), (ip("127.0.0.2"), 5));
+        assert_eq!(rest.covering_network(), (ip("127.0.0.0"), 29));
+        assert_eq!(AddressBlock::single(ip("::1")).without_first(), None);
+        assert_eq!(block("::", 0).unwrap().covering_network().0, ip("::"));
     }
 
     #[test]

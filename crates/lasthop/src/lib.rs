@@ -13,6 +13,7 @@ pub mod exit;
 pub mod http;
 pub mod listener;
 pub mod observe;
+pub mod ports;
 pub mod relay;
 pub mod route;
 pub mod server;

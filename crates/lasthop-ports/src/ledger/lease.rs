@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Ledger;
-use crate::plan::PlannedPair;
+use crate::plan::{Condition, PlannedPair};
 
 /// How a connection ended, seen from our side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,14 @@ impl Lease {
     #[must_use]
     pub const fn is_spilled(&self) -> bool {
         self.pair > 0
+    }
+
+    /// Whether it is for a destination that nobody has named, only assumed: an app that listens on every address is
+    /// there too.
+    #[must_use]
+    pub fn is_invented(&self) -> bool {
+        let stage = self.ledger.plan().stages().get(self.pair().stage);
+        stage.is_some_and(|stage| stage.condition == Condition::Wildcard)
     }
 
     /// Whether a reading of the kernel's table is due: the pair is half full, or not the first.

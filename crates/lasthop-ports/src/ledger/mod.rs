@@ -11,6 +11,7 @@ mod gate;
 mod lease;
 mod pair;
 mod walk;
+mod watching;
 
 use std::fmt;
 use std::sync::OnceLock;

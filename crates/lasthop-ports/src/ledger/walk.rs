@@ -52,6 +52,10 @@ impl Default for Walking {
 }
 
 impl Walking {
+    pub(super) fn names_ports(&self, at: u64) -> bool {
+        self.explicit_until.load(Ordering::Relaxed) > at
+    }
+
     pub(super) fn is_disputed(&self) -> bool {
         self.disputed.load(Ordering::Relaxed) > 0
     }
@@ -89,7 +93,7 @@ impl Ledger {
     /// [`Full`] where there is none, now.
     pub fn next(self: &Arc<Self>, walk: &mut Walk, now: Instant) -> Result<Grant, Full> {
         let at = self.moment(now);
-        let names_ports = self.walking.explicit_until.load(Ordering::Relaxed) > at;
+        let names_ports = self.walking.names_ports(at);
         if !names_ports {
             let planned = match walk.refused {
                 0..REFUSALS_BEFORE_FAR => self.first_with_room(at),

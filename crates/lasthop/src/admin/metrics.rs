@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use super::descriptors::Descriptors;
 use super::exposition::{Kind, Label, Page};
+use super::source_ports;
 use super::view::View;
 use crate::observe::metrics::{ConnectResult, Histogram, ListenerMetrics, UpstreamMetrics};
 
@@ -18,6 +19,7 @@ pub(super) fn page(view: &View, descriptors: Descriptors) -> String {
     requests(view, &mut page);
     clients(view, &mut page);
     upstream_connections(view, &mut page);
+    source_ports::metrics(view, &mut page);
     upstream_requests(view, &mut page);
     process(view, descriptors, &mut page);
     page.into_text()
@@ -178,6 +180,11 @@ fn upstream_requests(view: &View, page: &mut Page) {
             family.sample(&labels, view.upstream(index, number));
         }
     };
+    counter(
+        "lasthop_source_ports_spills_total",
+        "Connections made from or to another address than the kernel would have chosen, because its ports were short.",
+        |upstream| upstream.spilled.value(),
+    );
     counter(
         "lasthop_upstream_reuse_total",
         "Requests that went over a connection that had carried one before.",

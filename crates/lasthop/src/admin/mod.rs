@@ -13,6 +13,7 @@ mod gate;
 mod metrics;
 mod open;
 mod pages;
+mod source_ports;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::descriptors::Descriptors;
+use super::source_ports::{self, SourcePorts};
 use super::view::View;
 use crate::observe::metrics::{ConnectResult, ListenerMetrics};
 use crate::observe::rfc3339;
@@ -89,6 +90,8 @@ struct Upstream<'a> {
     max_connections: usize,
     queue: Queue,
     connects: BTreeMap<&'static str, u64>,
+    source_ports: Vec<SourcePorts>,
+    spills: u64,
     reuse: u64,
     retries: u64,
 }
@@ -224,6 +227,8 @@ fn upstreams(view: &View) -> Vec<Upstream<'_>> {
                 size: upstream.queue.size,
             },
             connects: connects.into_iter().collect(),
+            source_ports: source_ports::of_upstream(view, index),
+            spills: view.upstream(index, |upstream| upstream.spilled.value()),
             reuse: view.upstream(index, |upstream| upstream.reused.value()),
             retries: view.upstream(index, |upstream| upstream.retried.value()),
         });

@@ -14,6 +14,7 @@ use super::descriptors::Descriptors;
 use super::{AdminThread, LogDrops, OpenAdmin, ServerState, View, metrics, open, status};
 use crate::config::{Admin, Config, ListenAddress};
 use crate::observe::metrics::{ConnectResult, WorkerMetrics};
+use crate::ports::Ports;
 use crate::upstream::Admission;
 
 /// Far longer than anything here takes.
@@ -64,6 +65,7 @@ fn view() -> View {
     workers[0].unrouted.count(404);
     View {
         admissions: vec![Arc::new(Admission::new(0, 8, 2))],
+        ports: Arc::new(Ports::open(&config, Instant::now())),
         config,
         workers: workers.map(Arc::new).into(),
         state: Arc::new(ServerState::serving(

@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::config::Config;
 use crate::observe::metrics::WorkerMetrics;
+use crate::ports::Ports;
 use crate::upstream::Admission;
 
 /// Everything that the pages are made of.
@@ -18,6 +19,8 @@ pub struct View {
     pub workers: Arc<[Arc<WorkerMetrics>]>,
     /// The queue of each upstream, in the order of the configuration.
     pub admissions: Vec<Arc<Admission>>,
+    /// The source ports towards each target.
+    pub ports: Arc<Ports>,
     /// Whether it serves or drains, and since when it runs.
     pub state: Arc<ServerState>,
     /// How many lines the logs have lost. Asked at each reading, on the admin thread.

@@ -209,7 +209,7 @@ pub struct Upstream {
 }
 
 /// `source`: which source addresses connections to TCP targets come from. The source port is never fixed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Source {
     /// What the kernel would choose, and others only when its ports run out: those of [`Server::spill_range`] for IPv4.
     #[default]

@@ -22,8 +22,9 @@ use crate::config::Config;
 use crate::http::GOODBYES_MAX;
 use crate::listener::{OpenError, OpenListener, Sockets, open};
 use crate::observe::LogGuard;
+use crate::ports::{Ports, Watcher};
 use crate::transport::Slots;
-use crate::upstream::Admission;
+use crate::upstream::{self, Admission};
 use acceptor::Acceptor;
 use journal::Journal;
 use signals::Signals;
@@ -147,17 +148,13 @@ async fn supervise(
         .into_iter()
         .map(|(index, sockets, guard)| ((index, sockets), guard))
         .unzip();
-    let admissions: Vec<Arc<Admission>> = config
-        .upstreams
-        .iter()
-        .map(|upstream| {
-            let (max, queue) = (upstream.max_connections, upstream.queue.size);
-            Arc::new(Admission::new(max, queue, config.server.workers))
-        })
-        .collect();
+    let ports = Arc::new(Ports::open(config, Instant::now()));
+    let watcher = Watcher::start(&ports);
+    let watcher = watcher.map_err(ServeError::host("watch source ports"))?;
+    let shared = shared_by_workers(config, &ports);
     let common = Common {
         config,
-        admissions: &admissions,
+        shared: &shared,
         slots: &slots,
         journal: &journal,
         draining: &draining,
@@ -167,25 +164,15 @@ async fn supervise(
     let view = View {
         config: Arc::clone(config),
         workers: workers.metrics(),
-        admissions,
+        admissions: shared.into_iter().map(|shared| shared.admission).collect(),
+        ports,
         state: Arc::clone(&state),
         log_drops,
     };
     let admin = start_admin(admin, view)?;
     let acceptor = Acceptor::start(config, unix, workers.handles(), &slots, &draining)?;
-    for address in &addresses {
-        announce(address);
-        tracing::info!(listener = &**address, "listening");
-    }
-    if let Some((_, address)) = &admin {
-        announce(&format!("{address} (admin address)"));
-        tracing::info!(address = &**address, "admin address open");
-    }
-    tracing::info!(
-        workers = config.server.workers,
-        version = env!("CARGO_PKG_VERSION"),
-        "serving"
-    );
+    let admin_address = admin.as_ref().map(|(_, address)| &**address);
+    tell(config, &addresses, admin_address, &mut announce);
     let ended = serve_until_ended(config, workers, acceptor, signals, || {
         state.drain();
         // The receivers live in the workers; one that is gone needs no drain.
@@ -196,12 +183,49 @@ async fn supervise(
         ended = ended => ended,
         never = journal.keep(config, rotation) => match never {},
     };
+    drop(watcher);
     // Last, so that its health tells of the drain to the end.
     if let Some((thread, _)) = admin {
         thread.finish();
     }
     journal.finish(config);
     Ok(ended)
+}
+
+/// Says where it serves, to whoever waits for that and to the log.
+fn tell(
+    config: &Config,
+    addresses: &[String],
+    admin: Option<&str>,
+    announce: &mut impl FnMut(&str),
+) {
+    for address in addresses {
+        announce(address);
+        tracing::info!(listener = &**address, "listening");
+    }
+    if let Some(address) = admin {
+        announce(&format!("{address} (admin address)"));
+        tracing::info!(address, "admin address open");
+    }
+    tracing::info!(
+        workers = config.server.workers,
+        version = env!("CARGO_PKG_VERSION"),
+        "serving"
+    );
+}
+
+/// What the workers share about each upstream, in the order of the configuration.
+fn shared_by_workers(config: &Config, ports: &Ports) -> Vec<upstream::Shared> {
+    let upstreams = config.upstreams.iter().enumerate();
+    upstreams
+        .map(|(index, upstream)| {
+            let (max, queue) = (upstream.max_connections, upstream.queue.size);
+            upstream::Shared {
+                admission: Arc::new(Admission::new(max, queue, config.server.workers)),
+                accounts: ports.of_upstream(index).to_vec(),
+            }
+        })
+        .collect()
 }
 
 /// Waits for a signal, or for a worker that fails, and drains.

@@ -26,7 +26,7 @@ use crate::observe::metrics::WorkerMetrics;
 use crate::observe::{Repeats, RequestIds, WorkerLog};
 use crate::route::RouteTable;
 use crate::transport::{BUFFER_BYTES, BufferPool, Clock, Connections, Load, Slots};
-use crate::upstream::{Admission, Upstream};
+use crate::upstream::{self, Upstream};
 
 /// All workers.
 pub(super) struct Workers {
@@ -54,7 +54,7 @@ struct Start {
     number: usize,
     config: Arc<Config>,
     listeners: Vec<(usize, TcpListener)>,
-    admissions: Vec<Arc<Admission>>,
+    shared: Vec<upstream::Shared>,
     inbox: mpsc::Receiver<Arrival>,
     /// All workers, this one included.
     workers: Arc<[WorkerHandle]>,
@@ -71,7 +71,7 @@ struct Start {
 /// What all workers are given alike.
 pub(super) struct Common<'a> {
     pub(super) config: &'a Arc<Config>,
-    pub(super) admissions: &'a [Arc<Admission>],
+    pub(super) shared: &'a [upstream::Shared],
     pub(super) slots: &'a Arc<Slots>,
     pub(super) journal: &'a Journal,
     pub(super) draining: &'a watch::Receiver<bool>,
@@ -110,7 +110,7 @@ pub(super) fn spawn_workers(
                 .iter_mut()
                 .filter_map(|(index, sockets)| Some((*index, sockets.next()?)))
                 .collect(),
-            admissions: common.admissions.to_vec(),
+            shared: common.shared.to_vec(),
             access: common.journal.access_for_worker(),
             repeats: common.journal.repeats().clone(),
             inbox,
@@ -321,15 +321,15 @@ fn site(start: &mut Start, connections: Connections) -> Site {
     let upstreams = config
         .upstreams
         .iter()
-        .zip(&start.admissions)
+        .zip(&start.shared)
         .zip(&start.metrics.upstreams)
-        .map(|((settings, admission), metrics)| {
+        .map(|((settings, shared), metrics)| {
             let clients = connections.clone();
-            let (admission, metrics) = (Arc::clone(admission), Arc::clone(metrics));
+            let (shared, metrics) = (shared.clone(), Arc::clone(metrics));
             let settings = settings.clone();
             Rc::new(Upstream::new(
                 settings,
-                admission,
+                shared,
                 metrics,
                 start.number,
                 clients,

@@ -10,6 +10,7 @@ mod bulk;
 mod clock;
 mod connections;
 mod eviction;
+mod leased;
 mod load;
 #[cfg(test)]
 pub mod simulated;

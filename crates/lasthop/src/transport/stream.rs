@@ -10,9 +10,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use lasthop_kernel::socket::Peek;
+use lasthop_ports::Lease;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::leased::LeasedTcp;
 #[cfg(test)]
 use super::simulated::Simulated;
 use super::{BareSocket, Slot};
@@ -33,6 +35,8 @@ pub struct Stream {
 enum Socket {
     /// TCP over IPv4 or IPv6.
     Tcp(TcpStream),
+    /// TCP to an app, from a source port that is on account.
+    Leased(LeasedTcp),
     /// A Unix stream socket, by path or abstract name.
     Unix(UnixStream),
     /// No socket at all.
@@ -81,6 +85,19 @@ impl Stream {
         }
     }
 
+    /// A connection to an app, whose source port is lent by `lease`.
+    pub fn leased(stream: TcpStream, lease: Lease) -> Self {
+        Self::new(Socket::Leased(LeasedTcp::new(stream, lease)))
+    }
+
+    /// The lease of the source port, where there is one.
+    pub fn lease(&self) -> Option<&Lease> {
+        match &self.socket {
+            Socket::Leased(stream) => Some(stream.lease()),
+            _ => None,
+        }
+    }
+
     /// Keeps `slot` for as long as the socket is open.
     #[must_use]
     pub fn with_slot(self, slot: Slot) -> Self {
@@ -98,6 +115,8 @@ impl Stream {
         match self.socket {
             Socket::Tcp(stream) => stream.into_std().map(BareSocket::Tcp),
             Socket::Unix(stream) => stream.into_std().map(BareSocket::Unix),
+            // Nobody says goodbye to an app.
+            Socket::Leased(_) => Err(io::ErrorKind::Unsupported.into()),
             #[cfg(test)]
             Socket::Simulated(_) => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -123,6 +142,7 @@ impl Stream {
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match &self.socket {
             Socket::Tcp(stream) => stream.local_addr().ok(),
+            Socket::Leased(stream) => stream.local_addr().ok(),
             Socket::Unix(_) => None,
             #[cfg(test)]
             Socket::Simulated(_) => Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
@@ -136,6 +156,7 @@ impl Stream {
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.socket {
             Socket::Tcp(stream) => stream.poll_read_ready(cx),
+            Socket::Leased(stream) => stream.poll_read_ready(cx),
             Socket::Unix(stream) => stream.poll_read_ready(cx),
             #[cfg(test)]
             Socket::Simulated(stream) => stream.poll_readable(cx),
@@ -151,6 +172,7 @@ impl Stream {
         let before = buf.filled().len();
         let read = match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Socket::Leased(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
             Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
             #[cfg(test)]
             Socket::Simulated(stream) => stream.poll_read(cx, buf),
@@ -163,6 +185,7 @@ impl Stream {
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Socket::Leased(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
             Socket::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
             #[cfg(test)]
             Socket::Simulated(stream) => stream.poll_write(cx, bytes),
@@ -178,6 +201,7 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         let written = match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Socket::Leased(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
             Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             #[cfg(test)]
             Socket::Simulated(stream) => stream.poll_write_vectored(cx, slices),
@@ -207,6 +231,7 @@ impl Stream {
             // `try_io` takes the readiness back when we say that the call would block.
             let looked = match &self.socket {
                 Socket::Tcp(stream) => stream.try_io(Interest::READABLE, look),
+                Socket::Leased(stream) => stream.try_io(Interest::READABLE, look),
                 Socket::Unix(stream) => stream.try_io(Interest::READABLE, look),
                 #[cfg(test)]
                 Socket::Simulated(_) => look(),
@@ -229,12 +254,14 @@ impl Stream {
     /// # Errors
     /// As dup(2) and epoll_ctl(2).
     pub fn failure(&self, slot: Slot) -> io::Result<Failure> {
-        let again = match &self.socket {
-            Socket::Tcp(stream) => std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?),
+        let stream = match &self.socket {
+            Socket::Tcp(stream) => stream,
+            Socket::Leased(stream) => stream,
             Socket::Unix(_) => return Ok(Box::pin(std::future::pending())),
             #[cfg(test)]
             Socket::Simulated(stream) => return Ok(stream.failure()),
         };
+        let again = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?);
         let again = TcpStream::from_std(again)?;
         Ok(Box::pin(async move {
             // An error of the wait itself would be one of the runtime, which is ending then.
@@ -252,6 +279,7 @@ impl Stream {
     fn peek(&self) -> Peek {
         match &self.socket {
             Socket::Tcp(stream) => lasthop_kernel::socket::pending_input(stream),
+            Socket::Leased(stream) => lasthop_kernel::socket::pending_input(&**stream),
             Socket::Unix(stream) => lasthop_kernel::socket::pending_input(stream),
             #[cfg(test)]
             Socket::Simulated(stream) => stream.peek(),
@@ -261,14 +289,19 @@ impl Stream {
     /// Makes the close of this stream a reset, so that nobody can take what was sent for whole; or an
     /// orderly end again.
     pub fn reset_on_close(&self, reset: bool) {
-        // Only TCP has resets; a Unix stream is closed as it is.
-        if let Socket::Tcp(stream) = &self.socket {
-            // A socket that is gone already needs no reset.
-            let _ = lasthop_kernel::socket::reset_on_close(stream, reset);
-        }
-        #[cfg(test)]
-        if let Socket::Simulated(stream) = &self.socket {
-            stream.reset_on_close(reset);
+        // Only TCP has resets; a Unix stream is closed as it is. A socket that is gone already needs no reset.
+        match &self.socket {
+            Socket::Tcp(stream) => {
+                let _ = lasthop_kernel::socket::reset_on_close(stream, reset);
+            }
+            Socket::Leased(stream) => {
+                if lasthop_kernel::socket::reset_on_close(&**stream, reset).is_ok() {
+                    stream.resets_on_close(reset);
+                }
+            }
+            Socket::Unix(_) => {}
+            #[cfg(test)]
+            Socket::Simulated(stream) => stream.reset_on_close(reset),
         }
     }
 
@@ -279,6 +312,10 @@ impl Stream {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let done = match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(&mut cx),
+            Socket::Leased(stream) => {
+                stream.before_shutdown();
+                Pin::new(&mut **stream).poll_shutdown(&mut cx)
+            }
             Socket::Unix(stream) => Pin::new(stream).poll_shutdown(&mut cx),
             #[cfg(test)]
             Socket::Simulated(stream) => Poll::Ready(stream.shutdown_write()),

@@ -6,18 +6,15 @@
 //! others stand in line behind it, first in first out: a thousand requests that all poke at a
 //! socket that is not there would only keep the app from starting.
 
-use std::io;
 use std::time::{Duration, Instant};
 
-use lasthop_kernel::connect::{self, Attempt, ConnectFault, Step, UnixConnecting, UnixTarget};
 use lasthop_kernel::listen::is_out_of_descriptors;
-use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
+use super::dial::{Dial, Failed};
 use super::{ConnectError, ConnectErrorKind, Upstream};
-use crate::config::Target;
 use crate::observe::metrics::{ConnectResult, UpstreamMetrics};
-use crate::transport::{Connections, Slot, Stream};
+use crate::transport::Stream;
 
 /// Around how long to wait before a missing or refusing target is tried again. A tenth of the 100 ms
 /// within which requests are to flow again after a restart.
@@ -26,16 +23,6 @@ const RETRY_ABSENT: Duration = Duration::from_millis(10);
 /// Around how long to wait for a place in a full backlog, or for a port or descriptor. An app that
 /// accepts a thousand connections a second frees two or three places meanwhile.
 const RETRY_CROWDED: Duration = Duration::from_millis(2);
-
-/// A connection in the making. A Unix socket that found the backlog full is kept: connecting the
-/// same descriptor again is allowed and saves making another (`unix(7)`, EAGAIN).
-enum Dial {
-    Tcp(std::net::SocketAddr),
-    Unix {
-        target: UnixTarget,
-        socket: Option<(UnixConnecting, Slot)>,
-    },
-}
 
 /// What a request has begun at each target.
 pub(super) struct Attempts(Vec<Option<Dial>>);
@@ -53,111 +40,6 @@ impl<'a> Connecting<'a> {
 impl Drop for Connecting<'_> {
     fn drop(&mut self) {
         self.0.connecting.fall();
-    }
-}
-
-/// A failed attempt.
-struct Failed {
-    fault: ConnectFault,
-    source: io::Error,
-}
-
-impl Failed {
-    /// All descriptors for connections are taken, and nobody could go for one.
-    fn slots(clients: &Connections) -> Self {
-        Self {
-            fault: ConnectFault::Descriptors,
-            source: io::Error::other(clients.slots().to_string()),
-        }
-    }
-}
-
-impl From<connect::ConnectError> for Failed {
-    fn from(error: connect::ConnectError) -> Self {
-        Self {
-            fault: error.fault(),
-            source: error.source,
-        }
-    }
-}
-
-impl From<io::Error> for Failed {
-    /// For what fails around the connect: registering the socket with the runtime.
-    fn from(source: io::Error) -> Self {
-        Self {
-            fault: ConnectFault::of(Step::Socket, &source),
-            source,
-        }
-    }
-}
-
-impl Dial {
-    fn new(target: &Target) -> io::Result<Self> {
-        let unix = |target: Result<UnixTarget, _>| match target {
-            Ok(target) => Ok(Self::Unix {
-                target,
-                socket: None,
-            }),
-            // The configuration has checked names and paths already.
-            Err(error) => Err(io::Error::new(io::ErrorKind::InvalidInput, error)),
-        };
-        match target {
-            Target::Tcp(address) => Ok(Self::Tcp(*address)),
-            Target::Spread(range) => Ok(Self::Tcp(range.first())),
-            Target::Unix(path) => unix(UnixTarget::path(path)),
-            Target::Abstract(name) => unix(UnixTarget::abstract_name(name)),
-        }
-    }
-
-    /// One attempt. A TCP attempt takes at most `connect_timeout`; a Unix one never waits. Where there is
-    /// no descriptor for it, one of `clients` may have to go.
-    async fn attempt(
-        &mut self,
-        connect_timeout: Duration,
-        clients: &Connections,
-    ) -> Result<Stream, Failed> {
-        let slot = || clients.app_slot().ok_or_else(|| Failed::slots(clients));
-        match self {
-            Self::Tcp(address) => {
-                let slot = slot()?;
-                let stream = TcpStream::from_std(connect::tcp(*address, connect::Origin::Kernel)?)?;
-                match timeout(connect_timeout, stream.writable()).await {
-                    Ok(writable) => writable?,
-                    Err(_elapsed) => {
-                        let source = io::ErrorKind::TimedOut.into();
-                        return Err(Failed {
-                            fault: ConnectFault::TimedOut,
-                            source,
-                        });
-                    }
-                }
-                connect::tcp_finish(&stream)?;
-                Ok(Stream::from(stream).with_slot(slot))
-            }
-            Self::Unix { target, socket } => {
-                let (connecting, slot) = match socket.take() {
-                    Some(kept) => kept,
-                    None => {
-                        let slot = slot()?;
-                        (UnixConnecting::new()?, slot)
-                    }
-                };
-                match connecting.attempt(target)? {
-                    Attempt::Connected => {
-                        let stream = UnixStream::from_std(connecting.into_stream())?;
-                        Ok(Stream::from(stream).with_slot(slot))
-                    }
-                    Attempt::Full => {
-                        *socket = Some((connecting, slot));
-                        let source = io::ErrorKind::WouldBlock.into();
-                        Err(Failed {
-                            fault: ConnectFault::Backlog,
-                            source,
-                        })
-                    }
-                }
-            }
-        }
     }
 }
 
@@ -243,7 +125,7 @@ impl Upstream {
         loop {
             let index = (first + tried) % count;
             let target = &self.settings.targets[index];
-            match self.try_target(&mut attempts.0[index], target).await {
+            match self.try_target(&mut attempts.0[index], index).await {
                 Ok(stream) => return Ok((stream, index)),
                 Err(Failed { fault, source }) => {
                     tried += 1;
@@ -261,26 +143,28 @@ impl Upstream {
         }
     }
 
-    async fn try_target(&self, dial: &mut Option<Dial>, target: &Target) -> Result<Stream, Failed> {
+    async fn try_target(&self, dial: &mut Option<Dial>, index: usize) -> Result<Stream, Failed> {
         #[cfg(test)]
         if let Some(network) = &self.network {
-            let refused = |source| Failed {
-                fault: ConnectFault::Refused,
-                source,
-            };
-            return network.connect().await.map_err(refused);
+            return network.connect().await.map_err(Failed::refused);
         }
         let dial = match dial {
             Some(dial) => dial,
-            None => dial.insert(Dial::new(target)?),
+            None => dial.insert(Dial::new(
+                &self.settings.targets[index],
+                &self.accounts[index],
+            )?),
         };
         let _connecting = Connecting::count(&self.metrics);
         let started = Instant::now();
         let connect_timeout = self.settings.connect_timeout;
         let attempted = dial.attempt(connect_timeout, &self.clients).await;
         let result = match &attempted {
-            Ok(_) => {
+            Ok(stream) => {
                 self.metrics.connect_duration.observe(started.elapsed());
+                if stream.lease().is_some_and(|lease| lease.is_spilled()) {
+                    self.metrics.spilled.add(1);
+                }
                 ConnectResult::Ok
             }
             Err(failed) => {

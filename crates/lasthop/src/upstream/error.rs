@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use lasthop_kernel::connect::{ConnectFault, UnixTarget};
 use lasthop_kernel::explain;
-use lasthop_kernel::sysctl::{local_port_range, reserved_ports};
-use lasthop_ports::Capacity;
 
 use crate::config::Target;
 use crate::observe::metrics::ConnectResult;
@@ -109,13 +107,8 @@ impl ConnectError {
             ConnectErrorKind::Missing => format!("the socket {target} does not exist"),
             ConnectErrorKind::Permission => format!("no permission to connect to {target}"),
             ConnectErrorKind::TimedOut => format!("no connection to {target} in time"),
-            ConnectErrorKind::SourcePorts => match (local_port_range(), reserved_ports()) {
-                (Ok(range), Ok(reserved)) => {
-                    let all = Capacity::new(range, &reserved, 1).total();
-                    format!("source ports: all {all} ({range}) in use towards {target}")
-                }
-                _ => format!("source ports: all in use towards {target}"),
-            },
+            // The account's words, with the numbers.
+            ConnectErrorKind::SourcePorts => format!("source ports towards {target}: {source}"),
             ConnectErrorKind::Backlog => format!("backlog: the listen queue of {target} is full"),
             ConnectErrorKind::Descriptors if self.fault == Some(ConnectFault::Memory) => {
                 format!("kernel memory: {}", source.kind())

@@ -8,6 +8,7 @@
 mod admission;
 mod checkout;
 mod connect;
+mod dial;
 mod error;
 mod pool;
 mod waiting;
@@ -30,6 +31,7 @@ use waiting::{Offered, Waiting};
 
 use crate::config;
 use crate::observe::metrics::UpstreamMetrics;
+use crate::ports::Account;
 use crate::transport::{Clock, Connections, Stream};
 
 /// An app's `Keep-Alive: timeout` is when it closes; we let go this much earlier, so that a request
@@ -42,6 +44,8 @@ pub struct Upstream {
     /// What the operator decided.
     pub settings: config::Upstream,
     admission: Arc<Admission>,
+    /// The source ports towards each target, by its index; none for a Unix socket.
+    accounts: Vec<Option<Arc<Account>>>,
     /// This worker's counters.
     pub metrics: Arc<UpstreamMetrics>,
     worker: usize,
@@ -61,6 +65,15 @@ pub struct Upstream {
     /// Where connections go to instead of the targets.
     #[cfg(test)]
     pub network: Option<crate::transport::simulated::Network>,
+}
+
+/// What all workers share about one upstream.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// How many connections there may be, and who waits.
+    pub admission: Arc<Admission>,
+    /// The source ports towards each target, by its index; none for a Unix socket.
+    pub accounts: Vec<Option<Arc<Account>>>,
 }
 
 /// A connection to the app, lent to one request at a time.
@@ -121,19 +134,23 @@ impl Upstream {
     /// The view of worker number `worker`.
     pub fn new(
         settings: config::Upstream,
-        admission: Arc<Admission>,
+        Shared {
+            admission,
+            accounts,
+        }: Shared,
         metrics: Arc<UpstreamMetrics>,
         worker: usize,
         clients: Connections,
     ) -> Self {
         // Any seed but 0 will do, as long as the workers' differ.
         let seed = (worker as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let (targets, idle_max) = (settings.targets.len(), settings.keepalive.idle);
-        let pool = Pool::new(targets, idle_max, Arc::clone(&metrics));
+        let bounds = (settings.keepalive.idle, settings.close);
+        let pool = Pool::new(settings.targets.len(), bounds, Arc::clone(&metrics));
         Self {
             pool: RefCell::new(pool),
             settings,
             admission,
+            accounts,
             metrics,
             worker,
             clock: clients.clock().clone(),
@@ -182,13 +199,18 @@ impl Upstream {
         }
     }
 
+    /// Ends a connection whose answer is complete and that is not to be used again, because the app has said so.
+    pub fn dismiss(&self, connection: Connection) {
+        self.pool.borrow_mut().dismiss(connection, self.clock.now());
+    }
+
     /// Closes idle connections that are past their time; returns whether any is left.
     pub fn expire_idle(&self, now: Instant) -> bool {
         let mut pool = self.pool.borrow_mut();
-        if pool.len() > 0 {
+        if !pool.is_empty() {
             pool.expire(now);
         }
-        pool.len() > 0
+        !pool.is_empty()
     }
 
     /// Watches the idle connections for as long as the worker lives: those on which the app closes

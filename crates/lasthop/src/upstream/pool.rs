@@ -10,7 +10,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use lasthop_ports::Lease;
+
 use super::Connection;
+use crate::config::Close;
 use crate::observe::metrics::UpstreamMetrics;
 use crate::transport::{Disturbance, TICK};
 
@@ -18,10 +21,20 @@ use crate::transport::{Disturbance, TICK};
 /// answer. Where that is a habit, the surplus would answer the next request, and so on for ever.
 const DISTRUST: Duration = Duration::from_secs(5);
 
+/// How long an app that said it would close its connection is given to do so.
+const LEAVING_TIME: Duration = Duration::from_secs(1);
+
+/// Connections that may wait for that at once; beyond, we close first.
+const LEAVING_MAX: usize = 1024;
+
 /// Idle connections, by target. Bounded over all targets.
 #[derive(Debug)]
 pub(super) struct Pool {
     by_target: Vec<VecDeque<Idle>>,
+    /// Done with, and watched until the app closes, with the time when we do.
+    leaving: VecDeque<(Connection, Instant)>,
+    /// How the ones end that are closed by us.
+    close: Close,
     total: Total,
     idle_max: usize,
     distrusted_until: Option<Instant>,
@@ -70,9 +83,15 @@ impl Idle {
 }
 
 impl Pool {
-    pub(super) fn new(targets: usize, idle_max: usize, metrics: Arc<UpstreamMetrics>) -> Self {
+    pub(super) fn new(
+        targets: usize,
+        (idle_max, close): (usize, Close),
+        metrics: Arc<UpstreamMetrics>,
+    ) -> Self {
         Self {
             by_target: (0..targets).map(|_| VecDeque::new()).collect(),
+            leaving: VecDeque::new(),
+            close,
             total: Total { count: 0, metrics },
             idle_max,
             distrusted_until: None,
@@ -91,9 +110,11 @@ impl Pool {
     ) {
         let idle = &mut self.by_target[connection.target];
         if self.total.count >= self.idle_max {
-            if idle.pop_front().is_none() {
+            let Some(oldest) = idle.pop_front() else {
+                end(&connection, self.close);
                 return;
-            }
+            };
+            end(&oldest.connection, self.close);
             self.total.set(self.total.count - 1);
         }
         let mut cx = Context::from_waker(&self.waker);
@@ -110,6 +131,24 @@ impl Pool {
             needs_rest,
         });
         self.total.set(self.total.count + 1);
+    }
+
+    /// Takes a connection whose answer is complete and that the app has said it will close. Where a TIME_WAIT of ours
+    /// would hurt, the app gets the chance to be first; it is its own then, and our port is free at once.
+    pub(super) fn dismiss(&mut self, connection: Connection, now: Instant) {
+        let waits = self.close == Close::Orderly
+            && self.leaving.len() < LEAVING_MAX
+            && connection
+                .stream
+                .lease()
+                .is_some_and(Lease::should_let_app_close);
+        if !waits {
+            return end(&connection, self.close);
+        }
+        let mut cx = Context::from_waker(&self.waker);
+        if connection.stream.poll_disturbed(&mut cx).is_pending() {
+            self.leaving.push_back((connection, now + LEAVING_TIME));
+        }
     }
 
     /// The connection to `target` used last that is still good; with `proved` only one that the app
@@ -162,18 +201,32 @@ impl Pool {
             .iter_mut()
             .filter(|idle| !idle.is_empty())
             .min_by_key(|idle| idle.front().map(|idle| idle.since));
-        let closed = oldest.is_some_and(|idle| idle.pop_front().is_some());
-        self.total.set(self.total.count - usize::from(closed));
-        closed
+        let Some(oldest) = oldest.and_then(VecDeque::pop_front) else {
+            return false;
+        };
+        end(&oldest.connection, self.close);
+        self.total.set(self.total.count - 1);
+        true
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.total.count
+    /// Whether there is anything to be closed in its time.
+    pub(super) fn is_empty(&self) -> bool {
+        self.total.count == 0 && self.leaving.is_empty()
     }
 
     /// Closes what is past its time.
     pub(super) fn expire(&mut self, now: Instant) {
-        self.retain(|idle| idle.due > now);
+        let close = self.close;
+        self.retain(|idle| {
+            let stays = idle.due > now;
+            if !stays {
+                end(&idle.connection, close);
+            }
+            stays
+        });
+        while self.leaving.front().is_some_and(|(_, due)| *due <= now) {
+            self.leaving.pop_front();
+        }
     }
 
     /// Closes every connection on which the app has closed or said something, and has the others
@@ -195,6 +248,8 @@ impl Pool {
         if distrust {
             self.distrusted_until = Some(now + DISTRUST);
         }
+        self.leaving
+            .retain(|(connection, _)| connection.stream.poll_disturbed(cx).is_pending());
     }
 
     fn is_distrusted(&self, now: Instant) -> bool {
@@ -205,7 +260,18 @@ impl Pool {
         for idle in &mut self.by_target {
             idle.retain(&mut keep);
         }
+        self.count();
+    }
+
+    fn count(&mut self) {
         let left = self.by_target.iter().map(VecDeque::len).sum();
         self.total.set(left);
+    }
+}
+
+/// A connection that is done with is about to be closed by us: in the way the operator wants it.
+fn end(connection: &Connection, close: Close) {
+    if close == Close::Reset {
+        connection.stream.reset_on_close(true);
     }
 }

@@ -221,13 +221,15 @@ impl<'a> Exchange<'a> {
             return;
         }
         let clean = self.app_input.take().is_none_or(|input| input.is_empty());
-        if let Some(app) = self.app.take()
-            && clean
-            && answer.app_persists
-            && self.request.upload.is_sent()
-        {
-            let upstream = &self.request.upstream;
+        let Some(app) = self.app.take() else { return };
+        if !(clean && self.request.upload.is_sent()) {
+            return;
+        }
+        let upstream = &self.request.upstream;
+        if answer.app_persists {
             upstream.park(app, answer.app_timeout, answer.app_needs_rest);
+        } else {
+            upstream.dismiss(app);
         }
     }
 

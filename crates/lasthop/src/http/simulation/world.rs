@@ -22,7 +22,7 @@ use crate::observe::{Repeats, RequestIds};
 use crate::route::RouteTable;
 use crate::transport::simulated::{FarEnd, NearEnd, Network, pair};
 use crate::transport::{BufferPool, Clock, Connections, Load, Slots};
-use crate::upstream::{Admission, Upstream};
+use crate::upstream::{Admission, Shared, Upstream};
 
 /// Turns that the proxy may take over one event. More is a loop that never waits.
 const TURNS_MAX: usize = 10_000;
@@ -317,9 +317,12 @@ fn listener(settings: Settings, network: &Network) -> Rc<ListenerSite> {
     ));
     let upstreams = config.upstreams.iter().zip(&metrics.upstreams);
     let upstreams = upstreams.map(|(settings, metrics)| {
-        let admission = Arc::new(Admission::new(0, settings.queue.size, 1));
+        let shared = Shared {
+            admission: Arc::new(Admission::new(0, settings.queue.size, 1)),
+            accounts: vec![None; settings.targets.len()],
+        };
         let (metrics, clients) = (Arc::clone(metrics), connections.clone());
-        let mut upstream = Upstream::new(settings.clone(), admission, metrics, 0, clients);
+        let mut upstream = Upstream::new(settings.clone(), shared, metrics, 0, clients);
         upstream.network = Some(network.clone());
         Rc::new(upstream)
     });

@@ -133,6 +133,8 @@ pub struct UpstreamMetrics {
     pub connecting: Gauge,
     /// Attempts since the start, by [`ConnectResult`].
     connects: [Counter; ConnectResult::ALL.len()],
+    /// Of the connections made, those from or to another address than the kernel would have chosen.
+    pub spilled: Counter,
     /// How long an attempt that succeeded took.
     pub connect_duration: Histogram,
     /// Requests that went over a connection that had carried one before.
@@ -157,6 +159,7 @@ impl Default for UpstreamMetrics {
             idle: Gauge::default(),
             connecting: Gauge::default(),
             connects: Default::default(),
+            spilled: Counter::default(),
             connect_duration: Histogram::new(CONNECT_BOUNDS),
             reused: Counter::default(),
             retried: Counter::default(),

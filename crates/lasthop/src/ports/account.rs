@@ -1,0 +1,177 @@
+//! The account of one target: its ledger, whom to wake when it gets crowded, and what to tell the operator.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use lasthop_ports::ledger::Usage;
+use lasthop_ports::{Full, Grant, Ledger, PlannedPair, Refusal, Walk};
+
+use super::watcher::Alarm;
+use crate::config::Target;
+
+/// What an app that trusts one address has to be told when others are used.
+const TELL_THE_APP: &str = "connections to the app now come from other loopback addresses as well: an app that believes \
+     forwarding fields of 127.0.0.1 only must be told (gunicorn and uvicorn: --forwarded-allow-ips; docs/ports.md has \
+     others). Or let the app listen on a Unix socket, which needs no ports";
+
+/// The account of the source ports towards one target, shared by all workers.
+#[derive(Debug)]
+pub struct Account {
+    ledger: Arc<Ledger>,
+    /// As the operator wrote it.
+    target: String,
+    /// The first upstream that has it, for the log.
+    upstream: String,
+    alarm: Arc<Alarm>,
+    has_spilled: AtomicBool,
+    /// Who holds ports in a way that keeps others from them, where that was seen.
+    neighbour: Mutex<Option<String>>,
+}
+
+/// A pair of which something is to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairInUse {
+    /// Our address; none where the kernel's choice is not known.
+    pub source: Option<IpAddr>,
+    /// The app's address and port.
+    pub target: std::net::SocketAddr,
+    /// What is taken.
+    pub usage: Usage,
+    /// What can be taken.
+    pub limit: u32,
+}
+
+impl Account {
+    pub(super) fn new(
+        target: &Target,
+        upstream: &str,
+        ledger: Ledger,
+        alarm: Arc<Alarm>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            ledger: Arc::new(ledger),
+            target: target.to_string(),
+            upstream: upstream.to_owned(),
+            alarm,
+            has_spilled: AtomicBool::new(false),
+            neighbour: Mutex::new(None),
+        })
+    }
+
+    /// The ledger.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// The name of the first upstream that has the target.
+    pub(super) fn upstream(&self) -> &str {
+        &self.upstream
+    }
+
+    /// The next pair that a connection may use.
+    ///
+    /// # Errors
+    /// [`NoPorts`], with the numbers.
+    pub fn next(&self, walk: &mut Walk) -> Result<Grant, NoPorts> {
+        match self.ledger.next(walk, Instant::now()) {
+            Ok(grant) => {
+                if grant.lease.is_crowded() {
+                    self.alarm.crowded();
+                }
+                Ok(grant)
+            }
+            Err(full) => {
+                self.alarm.urgent();
+                Err(self.no_ports(full))
+            }
+        }
+    }
+
+    /// There is a connection on this pair. Whether it is the first that is spread at all, it is told.
+    pub fn connected(&self, grant: &Grant) {
+        self.ledger.allowed(grant);
+        if grant.lease.is_spilled() && !self.has_spilled.load(Ordering::Relaxed) {
+            self.tell_of_spill(grant);
+        }
+    }
+
+    /// The kernel refused a connection on this pair.
+    pub fn refused(&self, walk: &mut Walk, grant: Grant, refusal: Refusal) {
+        self.ledger.refused(walk, grant, refusal, Instant::now());
+        self.alarm.urgent();
+    }
+
+    /// What is in use now, by pair.
+    pub fn pairs_in_use(&self) -> Vec<PairInUse> {
+        let limit = self.ledger.limit();
+        let pairs = self.ledger.pairs_in_use(Instant::now());
+        let told = |(pair, usage): (PlannedPair, Usage)| PairInUse {
+            source: pair.source,
+            target: pair.destination,
+            usage,
+            limit,
+        };
+        pairs.into_iter().map(told).collect()
+    }
+
+    /// Who keeps ports from us, as far as it was seen; none any more.
+    pub(super) fn set_neighbour(&self, neighbour: Option<String>) {
+        *self
+            .neighbour
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = neighbour;
+    }
+
+    fn no_ports(&self, full: Full) -> NoPorts {
+        let neighbour = self
+            .neighbour
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        NoPorts {
+            full,
+            range: self.ledger.ports().0,
+            neighbour: neighbour.clone(),
+        }
+    }
+
+    fn tell_of_spill(&self, grant: &Grant) {
+        if self.has_spilled.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let pair = grant.lease.pair();
+        let source = pair.source.map(|source| source.to_string());
+        let app_sees_others = pair.bound;
+        tracing::warn!(
+            upstream = &*self.upstream,
+            target = &*self.target,
+            source = source.as_deref(),
+            destination = %pair.destination,
+            ports = self.ledger.limit(),
+            fix = app_sees_others.then_some(TELL_THE_APP),
+            "source ports of the first pair are short; connections are spread over more addresses"
+        );
+    }
+}
+
+/// No pair has a port left.
+#[derive(Debug)]
+pub struct NoPorts {
+    full: Full,
+    range: lasthop_ports::PortRange,
+    neighbour: Option<String>,
+}
+
+impl fmt::Display for NoPorts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, range {}", self.full, self.range)?;
+        match &self.neighbour {
+            Some(neighbour) => write!(f, ", {neighbour}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for NoPorts {}

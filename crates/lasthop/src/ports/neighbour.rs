@@ -1,0 +1,56 @@
+//! Who holds source ports in a way that keeps the kernel from giving them to anybody: found out when the kernel refuses
+//! ports although the ledger knows of few that are taken.
+//!
+//! A plain bind(2) to an address and no port takes the port for the whole network namespace
+//! (`__inet_hash_connect` in net/ipv4/inet_hashtables.c). The sockets that do so can be listed, and from a few of them
+//! their program can be told.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use lasthop_kernel::owner;
+use lasthop_kernel::sock_diag::{self, Hold};
+
+use super::account::Account;
+
+/// How long the search for a program may take: it looks through the descriptors of processes.
+const SEARCH_MAX: Duration = Duration::from_millis(300);
+
+/// Sockets that are enough to know a program by.
+const SAMPLE: usize = 8;
+
+/// Looks for the neighbour while the kernel refuses what it should not, and forgets it afterwards.
+pub(super) fn look(account: &Account) {
+    let ledger = account.ledger();
+    if !ledger.names_ports(Instant::now()) && !ledger.is_disputed() {
+        account.set_neighbour(None);
+        return;
+    }
+    let (range, _) = ledger.ports();
+    let Ok(bound) = sock_diag::bound(range) else {
+        return;
+    };
+    // A listener holds one port, and everybody knows it.
+    let holders = bound
+        .sample
+        .iter()
+        .filter(|one| one.hold != Hold::Listening);
+    let inodes: Vec<u64> = holders.map(|one| one.inode).take(SAMPLE).collect();
+    let us = std::process::id();
+    let mut names: BTreeMap<String, u32> = BTreeMap::new();
+    for owner in owner::of(&inodes, SEARCH_MAX).owners {
+        if owner.pid != us {
+            *names
+                .entry(format!("{} (pid {})", owner.name, owner.pid))
+                .or_default() += 1;
+        }
+    }
+    let most = names.into_iter().max_by_key(|(_, sockets)| *sockets);
+    account.set_neighbour(match (most, inodes.len()) {
+        (Some((name, _)), _) => Some(format!("ports of the range are bound by {name}")),
+        (None, 0) => None,
+        (None, _) => {
+            Some("ports of the range are bound by a program that cannot be seen".to_owned())
+        }
+    });
+}

@@ -1,0 +1,173 @@
+//! The thread that keeps the ledgers true: it reads the kernel's table, finds out how apps listen, and tries pairs.
+//!
+//! Sleeps until a worker rings the alarm, because an account is crowded or a connection was refused. Then it reads at
+//! most once a second, and less often where a reading takes long, until nothing is crowded any more. Nothing here is
+//! ever waited for by a worker.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Builder;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::account::Account;
+use super::{Ports, neighbour, proof, reading, survey};
+
+/// The time between two readings.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// A reading that takes long is followed by so many times its length without one: it costs a twentieth of a core.
+const REST_FACTOR: u32 = 20;
+
+/// The least time between two rounds, however loud the alarm.
+const ROUND: Duration = Duration::from_millis(5);
+
+/// What workers ring.
+#[derive(Debug, Default)]
+pub(super) struct Alarm {
+    bell: Notify,
+    /// The watcher is up and looks again by itself.
+    is_watching: AtomicBool,
+    /// The bell has been rung and not been heard yet.
+    is_rung: AtomicBool,
+    is_over: AtomicBool,
+}
+
+impl Alarm {
+    /// An account gets crowded: a reading is due within a second.
+    pub(super) fn crowded(&self) {
+        // A load, as long as the watcher is up: the line is read by all and seldom written.
+        if !self.is_watching.load(Ordering::Relaxed) {
+            self.ring();
+        }
+    }
+
+    /// A connection found no port, or was refused one: somebody should look at once.
+    pub(super) fn urgent(&self) {
+        self.ring();
+    }
+
+    fn ring(&self) {
+        if !self.is_rung.swap(true, Ordering::AcqRel) {
+            self.bell.notify_one();
+        }
+    }
+
+    fn finish(&self) {
+        self.is_over.store(true, Ordering::Release);
+        self.bell.notify_one();
+    }
+}
+
+/// The thread, for as long as this is kept.
+#[derive(Debug)]
+pub struct Watcher {
+    /// None where there is no TCP target.
+    thread: Option<JoinHandle<()>>,
+    alarm: Arc<Alarm>,
+}
+
+impl Watcher {
+    /// Starts to watch. The first readings are made at once.
+    ///
+    /// # Errors
+    /// Where the host gives no thread or event loop.
+    pub fn start(ports: &Ports) -> io::Result<Self> {
+        let mut watcher = Self {
+            thread: None,
+            alarm: Arc::clone(&ports.alarm),
+        };
+        if !ports.accounts().is_empty() {
+            let watched: Vec<Watched> = ports.accounts().iter().map(Watched::new).collect();
+            let mut runtime = Builder::new_current_thread();
+            let runtime = runtime.enable_all().build()?;
+            let alarm = Arc::clone(&ports.alarm);
+            let thread = std::thread::Builder::new().name("ports".to_owned());
+            let watch = move || runtime.block_on(watch(watched, &alarm));
+            watcher.thread = Some(thread.spawn(watch)?);
+        }
+        Ok(watcher)
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.alarm.finish();
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to say about its end.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// One account and when it was last looked at.
+struct Watched {
+    account: Arc<Account>,
+    /// When the next reading may be.
+    due: Instant,
+    proofs: proof::Proofs,
+    /// Whether readings fail, which is told once.
+    is_blind: bool,
+}
+
+impl Watched {
+    fn new(account: &Arc<Account>) -> Self {
+        Self {
+            account: Arc::clone(account),
+            due: Instant::now(),
+            proofs: proof::Proofs::default(),
+            is_blind: false,
+        }
+    }
+
+    /// Looks at the account if it is time; whether it has to be looked at again.
+    async fn round(&mut self) -> bool {
+        let ledger = self.account.ledger();
+        let now = Instant::now();
+        if now >= self.due {
+            ledger.set_host(survey::host());
+            if let Err(error) = reading::read(ledger)
+                && !std::mem::replace(&mut self.is_blind, true)
+            {
+                tracing::warn!(
+                    upstream = self.account.upstream(),
+                    error = &error as &dyn std::error::Error,
+                    "the kernel's table of connections cannot be read: what other programs hold is found out by \
+                     failing connects only"
+                );
+            }
+            neighbour::look(&self.account);
+            let took = now.elapsed();
+            self.due = now + PERIOD.max(took * REST_FACTOR);
+        }
+        self.proofs.go_on(ledger).await;
+        ledger.is_crowded(Instant::now()) || ledger.names_ports(Instant::now())
+    }
+}
+
+async fn watch(mut accounts: Vec<Watched>, alarm: &Alarm) {
+    // The first reading seeds the ledgers: other instances may be there already.
+    loop {
+        alarm.is_watching.store(true, Ordering::Relaxed);
+        alarm.is_rung.store(false, Ordering::Release);
+        let mut again = false;
+        for watched in &mut accounts {
+            again |= watched.round().await;
+        }
+        tokio::time::sleep(ROUND).await;
+        if again {
+            // Early only where it is urgent.
+            let _ = timeout(PERIOD, alarm.bell.notified()).await;
+        } else {
+            alarm.is_watching.store(false, Ordering::Relaxed);
+            alarm.bell.notified().await;
+        }
+        if alarm.is_over.load(Ordering::Acquire) {
+            return;
+        }
+    }
+}

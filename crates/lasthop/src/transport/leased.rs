@@ -1,0 +1,80 @@
+//! A TCP connection to an app, and the lease of the source port that it has.
+//!
+//! Just before the socket is closed the kernel is asked which side closed first, because that decides whether the port
+//! is free at once or stays in TIME_WAIT; the lease is given back when the socket is closed, and not before.
+
+use std::cell::Cell;
+use std::ops::{Deref, DerefMut};
+use std::time::Instant;
+
+use lasthop_kernel::socket::{TcpState, tcp_state};
+use lasthop_ports::{Ended, Lease};
+use tokio::net::TcpStream;
+
+/// The connection. The order of the fields is the order in which they go.
+#[derive(Debug)]
+pub(super) struct LeasedTcp {
+    stream: TcpStream,
+    lease: Lease,
+    /// Known before the close where we have ended our direction already.
+    ended: Cell<Option<Ended>>,
+}
+
+impl LeasedTcp {
+    pub(super) fn new(stream: TcpStream, lease: Lease) -> Self {
+        Self {
+            stream,
+            lease,
+            ended: Cell::new(None),
+        }
+    }
+
+    pub(super) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Our direction is about to be ended. Asked now, because a socket whose two directions are over says no more which
+    /// was the first: it is gone, and only TIME_WAIT is left.
+    pub(super) fn before_shutdown(&self) {
+        if self.ended.get().is_none() {
+            self.ended.set(Some(self.who_is_first()));
+        }
+    }
+
+    /// The close will be a reset; or an orderly end again.
+    pub(super) fn resets_on_close(&self, reset: bool) {
+        self.ended.set(reset.then_some(Ended::Reset));
+    }
+
+    /// Who is the first to close, if we do now.
+    fn who_is_first(&self) -> Ended {
+        match tcp_state(&self.stream) {
+            Ok(TcpState::CloseWait | TcpState::LastAck) => Ended::ByApp,
+            // The app has reset it, or the handshake has not come about.
+            Ok(TcpState::Close | TcpState::SynSent) => Ended::Reset,
+            // Where the kernel does not say, the port is taken to stay: the error on the safe side.
+            Ok(_) | Err(_) => Ended::ByUs,
+        }
+    }
+}
+
+impl Deref for LeasedTcp {
+    type Target = TcpStream;
+
+    fn deref(&self) -> &TcpStream {
+        &self.stream
+    }
+}
+
+impl DerefMut for LeasedTcp {
+    fn deref_mut(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+}
+
+impl Drop for LeasedTcp {
+    fn drop(&mut self) {
+        let ended = self.ended.get().unwrap_or_else(|| self.who_is_first());
+        self.lease.ended(ended, Instant::now());
+    }
+}

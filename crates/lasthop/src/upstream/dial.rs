@@ -1,0 +1,190 @@
+//! One attempt to connect to one target: over TCP from a pair of addresses that the target's account lends, or to a Unix
+//! socket.
+//!
+//! The kernel has the last word about ports: a pair that it refuses is noted, and the next one tried, within the same
+//! attempt. What to do when all of them are refused, or the backlog is full, is `connect`'s to decide.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lasthop_kernel::connect::{self, Attempt, ConnectFault, Step, UnixConnecting, UnixTarget};
+use lasthop_ports::{Grant, Refusal, Walk};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use crate::config::Target;
+use crate::ports::{Account, origin};
+use crate::transport::{Connections, Slot, Stream};
+
+/// Pairs and explicit ports that one attempt goes through. The walk ends by itself before; this is what it can never
+/// exceed, whatever the watcher does to the ledger meanwhile.
+const GRANTS_MAX: usize = 64;
+
+/// A connection in the making. A Unix socket that found the backlog full is kept: connecting the
+/// same descriptor again is allowed and saves making another (`unix(7)`, EAGAIN).
+pub(super) enum Dial {
+    Tcp(Arc<Account>),
+    Unix {
+        target: UnixTarget,
+        socket: Option<(UnixConnecting, Slot)>,
+    },
+}
+
+/// A failed attempt.
+pub(super) struct Failed {
+    pub(super) fault: ConnectFault,
+    pub(super) source: io::Error,
+}
+
+impl Failed {
+    /// All descriptors for connections are taken, and nobody could go for one.
+    fn slots(clients: &Connections) -> Self {
+        Self {
+            fault: ConnectFault::Descriptors,
+            source: io::Error::other(clients.slots().to_string()),
+        }
+    }
+
+    fn timed_out() -> Self {
+        Self {
+            fault: ConnectFault::TimedOut,
+            source: io::ErrorKind::TimedOut.into(),
+        }
+    }
+
+    /// No pair has a port left; `why` has the numbers.
+    fn ports(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self {
+            fault: ConnectFault::SourcePorts,
+            source: io::Error::other(why),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn refused(source: io::Error) -> Self {
+        Self {
+            fault: ConnectFault::Refused,
+            source,
+        }
+    }
+}
+
+impl From<connect::ConnectError> for Failed {
+    fn from(error: connect::ConnectError) -> Self {
+        Self {
+            fault: error.fault(),
+            source: error.source,
+        }
+    }
+}
+
+impl From<io::Error> for Failed {
+    /// For what fails around the connect: registering the socket with the runtime.
+    fn from(source: io::Error) -> Self {
+        Self {
+            fault: ConnectFault::of(Step::Socket, &source),
+            source,
+        }
+    }
+}
+
+impl Dial {
+    /// `account` is that of a TCP target.
+    pub(super) fn new(target: &Target, account: &Option<Arc<Account>>) -> io::Result<Self> {
+        let unix = |target: Result<UnixTarget, _>| match target {
+            Ok(target) => Ok(Self::Unix {
+                target,
+                socket: None,
+            }),
+            // The configuration has checked names and paths already.
+            Err(error) => Err(io::Error::new(io::ErrorKind::InvalidInput, error)),
+        };
+        match (target, account) {
+            (Target::Unix(path), _) => unix(UnixTarget::path(path)),
+            (Target::Abstract(name), _) => unix(UnixTarget::abstract_name(name)),
+            (Target::Tcp(_) | Target::Spread(_), Some(account)) => {
+                Ok(Self::Tcp(Arc::clone(account)))
+            }
+            // Every TCP target has one from the start.
+            (Target::Tcp(_) | Target::Spread(_), None) => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    /// One attempt. A TCP attempt takes at most `connect_timeout`; a Unix one never waits. Where there is
+    /// no descriptor for it, one of `clients` may have to go.
+    pub(super) async fn attempt(
+        &mut self,
+        connect_timeout: Duration,
+        clients: &Connections,
+    ) -> Result<Stream, Failed> {
+        let slot = || clients.app_slot().ok_or_else(|| Failed::slots(clients));
+        match self {
+            Self::Tcp(account) => {
+                let slot = slot()?;
+                let connecting = connect_tcp(account);
+                let connected = timeout(connect_timeout, connecting).await;
+                let stream = connected.map_err(|_elapsed| Failed::timed_out())??;
+                Ok(stream.with_slot(slot))
+            }
+            Self::Unix { target, socket } => {
+                let (connecting, slot) = match socket.take() {
+                    Some(kept) => kept,
+                    None => {
+                        let slot = slot()?;
+                        (UnixConnecting::new()?, slot)
+                    }
+                };
+                match connecting.attempt(target)? {
+                    Attempt::Connected => {
+                        let stream = UnixStream::from_std(connecting.into_stream())?;
+                        Ok(Stream::from(stream).with_slot(slot))
+                    }
+                    Attempt::Full => {
+                        *socket = Some((connecting, slot));
+                        Err(Failed {
+                            fault: ConnectFault::Backlog,
+                            source: io::ErrorKind::WouldBlock.into(),
+                        })
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A connection on the first pair that has a port, by the account and by the kernel.
+async fn connect_tcp(account: &Account) -> Result<Stream, Failed> {
+    let mut walk = Walk::default();
+    for _ in 0..GRANTS_MAX {
+        let grant = account.next(&mut walk).map_err(Failed::ports)?;
+        match connect_on(&grant).await {
+            Ok(stream) => {
+                account.connected(&grant);
+                return Ok(Stream::leased(stream, grant.lease));
+            }
+            Err(failed) => match refusal(&failed, &grant) {
+                Some(refusal) => account.refused(&mut walk, grant, refusal),
+                None => return Err(failed),
+            },
+        }
+    }
+    Err(Failed::ports("the kernel refuses every pair"))
+}
+
+/// Whether a failure is about the pair, and not about the app: then another pair is worth trying.
+fn refusal(failed: &Failed, grant: &Grant) -> Option<Refusal> {
+    match failed.fault {
+        ConnectFault::SourcePorts => Some(Refusal::NoPort),
+        ConnectFault::Refused if grant.lease.is_invented() => Some(Refusal::NobodyThere),
+        _ => None,
+    }
+}
+
+async fn connect_on(grant: &Grant) -> Result<TcpStream, Failed> {
+    let pair = grant.lease.pair();
+    let stream = TcpStream::from_std(connect::tcp(pair.destination, origin(&pair, grant.port))?)?;
+    stream.writable().await?;
+    connect::tcp_finish(&stream)?;
+    Ok(stream)
+}
