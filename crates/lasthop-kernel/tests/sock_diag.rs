@@ -12,9 +12,10 @@ use lasthop_kernel::owner;
 use lasthop_kernel::sock_diag::{
     self, Complete, Destination, Hold, TcpEntry, TcpFilter, TcpListening, TcpStates,
 };
-use lasthop_kernel::socket::{TcpState, reset_on_close};
+use lasthop_kernel::socket::{TcpState, reset_on_close, tcp_state};
 use lasthop_ports::PortRange;
 use socket2::{Domain, SockAddr, Socket, Type};
+use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener, UnixStream};
@@ -177,6 +178,24 @@ fn whoever_closes_first_is_listed_in_time_wait_for_a_minute() {
         reset_on_close(&client, true).unwrap();
         drop(client);
         assert_eq!(in_time_wait(target, 1)[0].local, local);
+    });
+}
+
+/// Why `Established` just before close(2) promises a TIME_WAIT only where nothing waits unread.
+#[test]
+fn a_close_with_bytes_unread_is_a_reset_and_leaves_nothing() {
+    let name = "a_close_with_bytes_unread_is_a_reset_and_leaves_nothing";
+    in_private_network(name, || {
+        let listener = TcpListener::bind("127.0.0.1:80").unwrap();
+        let target = listener.local_addr().unwrap();
+        let (client, mut server) = pair(&listener, target);
+        server.write_all(b"unread").unwrap();
+        client.peek(&mut [0]).unwrap();
+        assert_eq!(tcp_state(&client).unwrap(), TcpState::Established);
+        drop(client);
+        let error = server.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        assert_eq!(listed(&towards(target)), []);
     });
 }
 
