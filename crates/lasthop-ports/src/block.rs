@@ -55,11 +55,12 @@ impl fmt::Display for BlockError {
 impl std::error::Error for BlockError {}
 
 impl AddressBlock {
-    /// One address.
+    /// One address. Here and in networks, IPv4 in IPv6 clothes (`::ffff:127.0.0.1`) is the IPv4 that it stands for,
+    /// because both draw from the same ports.
     #[must_use]
     pub const fn single(address: IpAddr) -> Self {
         Self {
-            first: address,
+            first: address.to_canonical(),
             len: 1,
         }
     }
@@ -71,6 +72,12 @@ impl AddressBlock {
     /// # Errors
     /// [`BlockError`].
     pub fn network(network: IpAddr, prefix: u8) -> Result<Self, BlockError> {
+        if let IpAddr::V6(v6) = network
+            && let Some(v4) = v6.to_ipv4_mapped()
+            && let Some(prefix) = prefix.checked_sub(96).filter(|prefix| *prefix <= 32)
+        {
+            return Self::network(v4.into(), prefix);
+        }
         let (bits, number) = match network {
             IpAddr::V4(v4) => (32_u8, u128::from(v4.to_bits())),
             IpAddr::V6(v6) => (128, v6.to_bits()),
@@ -78,9 +85,9 @@ impl AddressBlock {
         let host_bits = bits
             .checked_sub(prefix)
             .ok_or(BlockError::Prefix { prefix, bits })?;
-        let size = 1_u128.checked_shl(host_bits.into()).unwrap_or(u128::MAX);
-        let inside = number & (size - 1);
-        if inside != 0 && size != u128::MAX {
+        let mask = u128::MAX.checked_shl(host_bits.into()).unwrap_or(0);
+        let inside = number & !mask;
+        if inside != 0 {
             return Err(BlockError::HostBits {
                 network: address_of(network, number - inside),
                 prefix,
@@ -96,7 +103,7 @@ impl AddressBlock {
         let unusable = if network.is_ipv4() { 2 } else { 1 };
         Ok(Self {
             first: address_of(network, number + 1),
-            len: u64::try_from(size - unusable)
+            len: u64::try_from(!mask - unusable + 1)
                 .unwrap_or(LEN_MAX)
                 .min(LEN_MAX),
         })
@@ -280,6 +287,31 @@ mod tests {
         assert_eq!(
             block("127.0.0.1", 33).unwrap_err().to_string(),
             "a prefix of 33 bits is longer than the 32 of an address"
+        );
+        assert_eq!(
+            block("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 0)
+                .unwrap_err()
+                .to_string(),
+            "the address has bits set behind its prefix; the network is ::/0"
+        );
+        assert_eq!(
+            block("::ffff:127.0.0.1", 129).unwrap_err(),
+            BlockError::Prefix {
+                prefix: 129,
+                bits: 128
+            }
+        );
+    }
+
+    #[test]
+    fn ipv4_in_ipv6_clothes_is_the_ipv4_that_it_stands_for() {
+        assert_eq!(
+            block("::ffff:127.64.0.0", 112).unwrap(),
+            block("127.64.0.0", 16).unwrap()
+        );
+        assert_eq!(
+            AddressBlock::single(ip("::ffff:127.0.0.1")),
+            AddressBlock::single(ip("127.0.0.1"))
         );
     }
 

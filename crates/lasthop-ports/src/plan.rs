@@ -59,6 +59,8 @@ pub struct Stage {
 pub struct Plan {
     port: u16,
     stages: Vec<Stage>,
+    /// Where the numbers of each stage end.
+    ends: Vec<u32>,
 }
 
 /// One pair of a plan.
@@ -109,7 +111,16 @@ impl Plan {
     pub fn new(port: u16, mut stages: Vec<Stage>) -> Self {
         assert!(!stages.is_empty(), "a plan has at least one stage");
         stages.truncate(STAGES_MAX);
-        Self { port, stages }
+        let mut end = 0;
+        let ends = stages.iter().map(|stage| {
+            end += stage.pairs();
+            end
+        });
+        Self {
+            port,
+            ends: ends.collect(),
+            stages,
+        }
     }
 
     /// The kernel's choice towards one address and nothing else.
@@ -138,29 +149,25 @@ impl Plan {
     /// How many pairs there are: at least 1.
     #[must_use]
     pub fn pairs(&self) -> u32 {
-        self.stages.iter().map(Stage::pairs).sum()
+        self.ends.last().copied().unwrap_or(0)
     }
 
     /// The numbers of the pairs of a stage.
     #[must_use]
     pub fn numbers(&self, stage: usize) -> std::ops::Range<u32> {
-        let before = self.stages.iter().take(stage);
-        let first = before.map(Stage::pairs).sum();
-        first..first + self.stages.get(stage).map_or(0, Stage::pairs)
+        let end = |stage: usize| self.ends.get(stage).copied();
+        let first = stage
+            .checked_sub(1)
+            .map_or(0, |before| end(before).unwrap_or(self.pairs()));
+        first..end(stage).unwrap_or(first)
     }
 
     /// Pair `number`; none past the end.
     #[must_use]
     pub fn pair(&self, number: u32) -> Option<PlannedPair> {
-        let mut inside = number;
-        let (index, stage) = self.stages.iter().enumerate().find(|(_, stage)| {
-            let is_here = inside < stage.pairs();
-            if !is_here {
-                inside -= stage.pairs();
-            }
-            is_here
-        })?;
-        let inside = u64::from(inside);
+        let index = self.ends.iter().position(|end| number < *end)?;
+        let stage = self.stages.get(index)?;
+        let inside = u64::from(number - self.numbers(index).start);
         let destinations = stage.destinations.len();
         let destination = stage.destinations.nth(inside % destinations)?;
         let (source, bound, any_ip) = match stage.sources {

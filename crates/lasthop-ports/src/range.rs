@@ -153,6 +153,22 @@ impl ReservedPorts {
         self.ranges.iter().any(|range| range.contains(port))
     }
 
+    /// Port number `n`, counted from 0, of those of `range` that are not reserved; none past the last.
+    #[must_use]
+    pub fn nth_free(&self, range: PortRange, n: u32) -> Option<u16> {
+        let mut port = u32::from(range.first()).checked_add(n)?;
+        // Each reserved range that is reached pushes the port on by as many as it takes away.
+        for reserved in self.ranges.iter().filter_map(|r| r.intersection(range)) {
+            if u32::from(reserved.first()) > port {
+                break;
+            }
+            port = port.checked_add(reserved.len())?;
+        }
+        u16::try_from(port)
+            .ok()
+            .filter(|port| range.contains(*port))
+    }
+
     /// How many ports of `range` are reserved: 0 to `range.len()`.
     #[must_use]
     pub fn count_within(&self, range: PortRange) -> u32 {
@@ -333,6 +349,21 @@ mod tests {
                 .filter(|port| parts.iter().any(|(first, more)| (*first..=first + more).contains(port)))
                 .count();
             prop_assert_eq!(reserved.count_within(range) as usize, one_by_one);
+        }
+
+        #[test]
+        fn the_free_ports_are_those_that_are_not_reserved(
+            parts in proptest::collection::vec((1u16..=2000, 0u16..=300), 0..20),
+            low in 1u16..=2000,
+            width in 0u16..=2000,
+        ) {
+            let text = parts.iter().map(|(first, more)| format!("{first}-{}", first + more)).collect::<Vec<_>>().join(",");
+            let reserved: ReservedPorts = text.parse().unwrap();
+            let range = PortRange::new(low, low + width).unwrap();
+            let free: Vec<u16> = (range.first()..=range.last()).filter(|port| !reserved.contains(*port)).collect();
+            let by_number: Vec<u16> = (0..).map_while(|n| reserved.nth_free(range, n)).collect();
+            prop_assert_eq!(by_number, free);
+            prop_assert_eq!(reserved.nth_free(range, u32::MAX), None);
         }
 
         #[test]

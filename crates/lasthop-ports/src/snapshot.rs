@@ -73,7 +73,7 @@ impl Snapshot {
     #[must_use]
     pub fn pair(&self, source: IpAddr, destination: IpAddr) -> PairCount {
         self.pairs
-            .get(&(source, destination))
+            .get(&(source.to_canonical(), destination.to_canonical()))
             .copied()
             .unwrap_or_default()
     }
@@ -117,6 +117,10 @@ mod tests {
         let mut snapshot = Snapshot::new(TimeWaitReuse::Never);
         snapshot.add(ip("::ffff:127.0.0.1"), ip("127.0.0.1"), Holding::Connection);
         assert_eq!(snapshot.pair(ip("127.0.0.1"), ip("127.0.0.1")).held, 1);
+        assert_eq!(
+            snapshot.pair(ip("127.0.0.1"), ip("::ffff:127.0.0.1")).held,
+            1
+        );
     }
 
     #[test]

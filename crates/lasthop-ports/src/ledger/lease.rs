@@ -27,8 +27,8 @@ pub struct Lease {
     /// The number of the pair in the plan.
     pub(super) pair: u32,
     pub(super) crowded: bool,
-    /// Whether the port is known to be free the moment it is given back.
-    pub(super) leaves_nothing: bool,
+    /// How the connection ended, once that is known.
+    pub(super) ended: Option<Ended>,
 }
 
 impl Lease {
@@ -65,18 +65,21 @@ impl Lease {
         self.ledger.time_wait_hurts(self.pair)
     }
 
-    /// Notes how the connection ended, at `now`, just before its socket is closed.
+    /// Notes how the connection ended, at `now`, just before its socket is closed. A TIME_WAIT that is noted stays noted.
     pub fn ended(&mut self, how: Ended, now: Instant) {
-        match how {
-            Ended::ByUs => self.ledger.cool(self.pair, now),
-            Ended::ByApp | Ended::Reset => self.leaves_nothing = true,
+        if self.ended == Some(Ended::ByUs) {
+            return;
         }
+        if how == Ended::ByUs {
+            self.ledger.cool(self.pair, now);
+        }
+        self.ended = Some(how);
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.ledger.release(self.pair, self.leaves_nothing);
+        self.ledger.release(self.pair, self.ended);
     }
 }
 

@@ -7,9 +7,12 @@
 //!
 //! No clock and no system call: time is an argument.
 
+mod full;
 mod gate;
+mod last_resort;
 mod lease;
 mod pair;
+mod ring;
 mod walk;
 mod watching;
 
@@ -17,21 +20,27 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+pub use full::Full;
 pub use gate::Gate;
 pub use lease::{Ended, Lease};
 pub use pair::{Proof, Usage};
 pub use walk::{Grant, Refusal, Walk};
 
 use crate::host::{HostPorts, TimeWaitReuse};
-use crate::plan::{Condition, Plan, PlannedPair, STAGE_PAIRS_MAX, STAGES_MAX};
+use crate::plan::{Plan, PlannedPair, STAGE_PAIRS_MAX, STAGES_MAX};
 use crate::range::{PortRange, ReservedPorts};
 use crate::snapshot::Snapshot;
 use crate::sync::{AtomicU64, Mutex, Ordering};
-use gate::StageGate;
+use gate::GatedStage;
 use pair::Pair;
 
 /// Accounts are made in chunks, the first time that one of them is needed: most ledgers never need a second.
+#[cfg(not(loom))]
 const CHUNK: u32 = 64;
+
+/// Every account costs loom time.
+#[cfg(loom)]
+const CHUNK: u32 = 1;
 
 /// How long a refusal by the kernel stands where no reading says otherwise.
 const BARRED: Duration = Duration::from_secs(1);
@@ -43,24 +52,9 @@ pub struct Ledger {
     host: Mutex<HostPorts>,
     /// The host's numbers for the fast path: limit, mark and reuse in one word, so that they belong together.
     numbers: AtomicU64,
-    gates: Vec<StageGate>,
+    stages: Vec<GatedStage>,
     chunks: Vec<OnceLock<Box<[Pair]>>>,
     walking: walk::Walking,
-}
-
-/// No pair has a port left: the numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Full {
-    /// The pairs that could have been used.
-    pub pairs: u32,
-    /// What is taken on them, all together.
-    pub usage: Usage,
-    /// Ports of each pair.
-    pub limit: u32,
-    /// The kernel refuses where the account says that there is room: somebody holds ports in another way.
-    pub is_disputed: bool,
-    /// Pairs that could be used once something is known of them.
-    pub awaits: bool,
 }
 
 /// What the fast path needs of [`HostPorts`].
@@ -77,19 +71,18 @@ impl Ledger {
     pub fn new(plan: Plan, host: HostPorts, now: Instant) -> Self {
         let chunks = plan.pairs().div_ceil(CHUNK);
         debug_assert!(chunks as usize <= STAGES_MAX * STAGE_PAIRS_MAX as usize);
-        Self {
-            gates: plan
-                .stages()
-                .iter()
-                .map(|stage| StageGate::new(stage.condition))
-                .collect(),
+        let ledger = Self {
+            stages: GatedStage::of(&plan),
             chunks: (0..chunks).map(|_| OnceLock::new()).collect(),
             numbers: AtomicU64::new(Numbers::of(&host).packed()),
             host: Mutex::new(host),
             began: now,
             walking: walk::Walking::default(),
             plan,
-        }
+        };
+        // The first pair is always told of.
+        ledger.pair(0);
+        ledger
     }
 
     /// The pairs and their order.
@@ -147,12 +140,12 @@ impl Ledger {
     }
 
     /// Our connections and what of ours cools, by pair: taken just before a reading begins, and given to
-    /// [`Ledger::correct`] with it.
+    /// [`Ledger::correct`] with it. One reading at a time. What has cooled counts until somebody has looked since, as
+    /// [`Ledger::is_crowded`] does.
     #[must_use]
     pub fn before_reading(&self) -> Vec<(u32, u32)> {
         self.known()
-            .map(|(number, pair)| (number, pair.usage()))
-            .map(|(number, usage)| (number, usage.live.saturating_add(usage.cooling)))
+            .map(|(number, pair)| (number, pair.before_reading()))
             .collect()
     }
 
@@ -171,37 +164,42 @@ impl Ledger {
         for (number, pair) in self.known() {
             let planned = self.planned(number);
             let Some(source) = planned.source else {
-                // Any source counts where the kernel's choice is not known.
+                // Where the kernel's choice is not known, nobody can tell which of those seen share our ports.
                 continue;
             };
             let seen = reading.pair(source, planned.destination.ip());
             let ours = before
-                .iter()
-                .find(|(of, _)| *of == number)
-                .map_or(0, |(_, ours)| *ours);
-            pair.correct(seen, ours);
-            if pair.usage().total() < limit && !self.walking.is_disputed() {
-                pair.unbar();
+                .binary_search_by_key(&number, |(of, _)| *of)
+                .map_or(0, |place| before[place].1);
+            let usage = pair.correct(seen, ours);
+            if usage.total() < limit {
+                if !self.walking.is_disputed() {
+                    pair.unbar();
+                }
+            } else if pair.was_barred() {
+                // The kernel was right, and now the account says why.
+                self.walking.settle();
             }
         }
     }
 
-    /// What is known of the destinations of the stages with [`Condition::Wildcard`].
+    /// What is known of the destinations of the stages with [`Condition::Wildcard`](crate::Condition::Wildcard).
     pub fn set_gate(&self, gate: Gate) {
-        for (stage, own) in self.plan.stages().iter().zip(&self.gates) {
-            if stage.condition == Condition::Wildcard {
-                own.set(gate);
-            }
+        for stage in self.stages.iter().filter(|stage| stage.has_gate()) {
+            stage.set(gate);
+        }
+        if gate != Gate::Unknown {
+            self.walking.forget_the_wait();
         }
     }
 
     /// The next pairs that wait for a proof, at most `count`: those behind the pairs that are known to work.
     #[must_use]
     pub fn to_be_proven(&self, count: usize) -> Vec<u32> {
-        let stages = self.plan.stages().iter().enumerate();
+        let stages = self.stages.iter();
         stages
-            .filter(|(_, stage)| stage.condition == Condition::Proof)
-            .flat_map(|(index, _)| self.plan.numbers(index))
+            .filter(|stage| stage.needs_proof())
+            .flat_map(|stage| stage.numbers.clone())
             .filter(|number| {
                 self.known_pair(*number)
                     .is_none_or(|pair| pair.proof() == Proof::Unknown)
@@ -245,10 +243,10 @@ impl Ledger {
         }
     }
 
-    fn release(&self, number: u32, leaves_nothing: bool) {
+    fn release(&self, number: u32, ended: Option<Ended>) {
         if let Some(pair) = self.known_pair(number) {
             pair.release();
-            if leaves_nothing {
+            if matches!(ended, Some(Ended::ByApp | Ended::Reset)) {
                 // Whoever else uses the pair: one port is free.
                 pair.unbar();
             }
@@ -264,9 +262,14 @@ impl Ledger {
     }
 
     fn cooling_time(&self, number: u32) -> Duration {
-        let stage = self.plan.stages().get(self.planned(number).stage);
-        let is_loopback = stage.is_some_and(crate::plan::Stage::is_loopback);
+        let is_loopback = self.stage_of(number).is_some_and(|stage| stage.is_loopback);
         self.numbers().reuse.cooling(is_loopback)
+    }
+
+    fn stage_of(&self, number: u32) -> Option<&GatedStage> {
+        self.stages
+            .iter()
+            .find(|stage| stage.numbers.contains(&number))
     }
 
     fn numbers(&self) -> Numbers {
@@ -344,30 +347,5 @@ impl fmt::Debug for Ledger {
             .field("pairs", &self.plan.pairs())
             .field("numbers", &self.numbers())
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Display for Full {
-    /// `all 10 in use (7 ours, 2 closing, 1 of others)`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Usage {
-            live,
-            cooling,
-            foreign,
-        } = self.usage;
-        let all = u64::from(self.limit) * u64::from(self.pairs);
-        if self.is_disputed {
-            write!(f, "all {all} refused by the kernel")?;
-        } else {
-            write!(f, "all {all} in use")?;
-        }
-        write!(
-            f,
-            " ({live} ours, {cooling} in TIME_WAIT, {foreign} of others"
-        )?;
-        match self.pairs {
-            1 => f.write_str(")"),
-            pairs => write!(f, "; {pairs} pairs of {})", self.limit),
-        }
     }
 }

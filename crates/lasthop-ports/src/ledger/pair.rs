@@ -1,19 +1,26 @@
 //! The account of one pair: how many of its ports are taken, by whom, and when they come back.
 //!
 //! `live` are connections of ours, `cooling` those we closed first and left in TIME_WAIT, `foreign` what a reading
-//! saw beyond both: other instances, other programs. Taking a port is one compare-and-swap; the lock is taken to put
-//! something into the ring of what cools, and to look whether some of it has.
+//! saw beyond both: other instances, other programs. The three stand in one word and are taken from it at one moment:
+//! in words of their own, a port could be taken on a sum that never was (one thread reads that nothing cools, a port
+//! of another begins to cool and a third takes its place, and the first finds `live` as it was). The lock is taken to
+//! put something into the ring of what cools, and to look whether some of it has.
 
 use std::time::Duration;
 
+use super::ring::{Ring, step};
 use crate::snapshot::PairCount;
-use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicU8, AtomicU64, Mutex, MutexGuard, Ordering};
 
-/// Parts into which a cooling time is divided: a port counts as cooling for its time and at most a quarter more.
-const COOLING_STEPS: usize = 4;
+/// Bits of one count. A pair has 65,535 ports, and what is counted twice for a moment (live and cooling, while a
+/// connection is being closed) does not come near a million.
+const COUNT_BITS: u32 = 21;
 
-/// The steps, and the one that is going on.
-const RING: usize = COOLING_STEPS + 1;
+const COUNT_MAX: u32 = (1 << COUNT_BITS) - 1;
+
+/// One connection in each place of the word.
+const LIVE: u64 = 1;
+const COOLING: u64 = 1 << COUNT_BITS;
 
 /// Whether a handshake is known to come about on a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,27 +44,19 @@ pub struct Usage {
     pub foreign: u32,
 }
 
-/// The account. All times are milliseconds since the ledger began.
+/// The account. All times are milliseconds since the ledger began. A line of the cache each: every worker writes to
+/// the pair in use.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Pair {
-    live: AtomicU32,
-    /// The sum of the ring.
-    cooling: AtomicU32,
-    foreign: AtomicU32,
-    proof: AtomicU8,
+    /// A [`Usage`], packed.
+    taken: AtomicU64,
     /// Until when the kernel's refusal stands; 0 where it has not refused.
     barred_until: AtomicU64,
+    /// Before this moment no count of the ring is over, so that a look at it can be spared.
+    next_step: AtomicU64,
+    proof: AtomicU8,
     ring: Mutex<Ring>,
-}
-
-/// Ports that cool, by when they began to: one count for each quarter of the cooling time.
-#[derive(Debug, Default)]
-struct Ring {
-    /// When the newest count began.
-    since: u64,
-    /// Its place.
-    newest: usize,
-    counts: [u32; RING],
 }
 
 impl Usage {
@@ -68,50 +67,70 @@ impl Usage {
             .saturating_add(self.cooling)
             .saturating_add(self.foreign)
     }
+
+    pub(super) const fn add(&mut self, other: Self) {
+        self.live = self.live.saturating_add(other.live);
+        self.cooling = self.cooling.saturating_add(other.cooling);
+        self.foreign = self.foreign.saturating_add(other.foreign);
+    }
+
+    const fn packed(self) -> u64 {
+        self.live as u64
+            | (self.cooling as u64) << COUNT_BITS
+            | (self.foreign as u64) << (2 * COUNT_BITS)
+    }
+
+    fn unpacked(word: u64) -> Self {
+        let count = |place: u32| {
+            let count = word >> (place * COUNT_BITS) & u64::from(COUNT_MAX);
+            u32::try_from(count).unwrap_or(COUNT_MAX)
+        };
+        Self {
+            live: count(0),
+            cooling: count(1),
+            foreign: count(2),
+        }
+    }
 }
 
 impl Pair {
     pub(super) fn new() -> Self {
         Self {
-            live: AtomicU32::new(0),
-            cooling: AtomicU32::new(0),
-            foreign: AtomicU32::new(0),
-            proof: AtomicU8::new(0),
+            taken: AtomicU64::new(Usage::default().packed()),
             barred_until: AtomicU64::new(0),
+            next_step: AtomicU64::new(0),
+            proof: AtomicU8::new(0),
             ring: Mutex::new(Ring::default()),
         }
     }
 
     /// What is taken, as of the last look at the ring.
     pub(super) fn usage(&self) -> Usage {
-        Usage {
-            live: self.live.load(Ordering::Acquire),
-            cooling: self.cooling.load(Ordering::Acquire),
-            foreign: self.foreign.load(Ordering::Relaxed),
-        }
+        Usage::unpacked(self.taken.load(Ordering::Acquire))
     }
 
     /// Takes a port if fewer than `bound` are taken; what was taken before.
     pub(super) fn claim(&self, bound: u32, now: u64, cooling: Duration) -> Option<Usage> {
-        let mut looked = false;
+        let mut word = self.taken.load(Ordering::Acquire);
         loop {
-            let usage = self.usage();
-            if usage.total() < bound {
-                // Release and acquire: whoever counts one more has seen the release of the port before it.
-                let more = self.live.compare_exchange(
-                    usage.live,
-                    usage.live + 1,
-                    Ordering::AcqRel,
-                    Ordering::Relaxed,
-                );
-                if more.is_ok() {
-                    return Some(usage);
+            let usage = Usage::unpacked(word);
+            if usage.total() >= bound {
+                // Not for ever: nothing has cooled twice at the same `now`.
+                if usage.cooling == 0 || !self.settle(now, cooling) {
+                    return None;
                 }
-            } else if looked || usage.cooling == 0 {
-                return None;
-            } else {
-                looked = true;
-                self.settle(now, cooling);
+                word = self.taken.load(Ordering::Acquire);
+                continue;
+            }
+            // Release and acquire: whoever counts one more has seen the release of the port before it.
+            match self.taken.compare_exchange(
+                word,
+                word + LIVE,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return Some(usage),
+                Err(other) => word = other,
             }
         }
     }
@@ -121,24 +140,37 @@ impl Pair {
     pub(super) fn cool(&self, now: u64, cooling: Duration) {
         let mut ring = self.ring();
         let over = ring.advance(now, cooling);
-        let newest = ring.newest;
-        ring.counts[newest] = ring.counts[newest].saturating_add(1);
+        ring.add();
         // Under the lock, so that the sum is the ring's.
-        self.cooling.fetch_add(1, Ordering::AcqRel);
-        self.cooling.fetch_sub(over, Ordering::AcqRel);
+        self.taken.fetch_add(COOLING, Ordering::AcqRel);
+        self.taken
+            .fetch_sub(u64::from(over) * COOLING, Ordering::AcqRel);
+        // Relaxed: it only spares a look, and is read again at the next.
+        self.next_step.store(ring.next_step(), Ordering::Relaxed);
     }
 
-    /// Forgets what has cooled.
-    pub(super) fn settle(&self, now: u64, cooling: Duration) {
+    /// Forgets what has cooled; whether there was any.
+    pub(super) fn settle(&self, now: u64, cooling: Duration) -> bool {
+        let wait = self.next_step.load(Ordering::Relaxed).saturating_sub(now);
+        // One that is further ahead than a step is from before the cooling time became shorter.
+        if (1..=step(cooling)).contains(&wait) {
+            return false;
+        }
         let mut ring = self.ring();
         let over = ring.advance(now, cooling);
-        self.cooling.fetch_sub(over, Ordering::AcqRel);
+        self.taken
+            .fetch_sub(u64::from(over) * COOLING, Ordering::AcqRel);
+        self.next_step.store(ring.next_step(), Ordering::Relaxed);
+        over > 0
     }
 
     /// Gives a port of ours back.
     pub(super) fn release(&self) {
-        let before = self.live.fetch_sub(1, Ordering::AcqRel);
-        debug_assert!(before > 0, "more ports given back than taken");
+        let before = self.taken.fetch_sub(LIVE, Ordering::AcqRel);
+        debug_assert!(
+            Usage::unpacked(before).live > 0,
+            "more ports given back than taken"
+        );
     }
 
     /// What the kernel has said about the pair stands until then.
@@ -148,6 +180,11 @@ impl Pair {
 
     pub(super) fn unbar(&self) {
         self.barred_until.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether the kernel has refused it and nothing has opened it again since, however long ago.
+    pub(super) fn was_barred(&self) -> bool {
+        self.barred_until.load(Ordering::Relaxed) > 0
     }
 
     pub(super) fn is_barred(&self, now: u64) -> bool {
@@ -171,24 +208,46 @@ impl Pair {
         self.proof.store(code, Ordering::Relaxed);
     }
 
+    /// A reading begins: what is taken by us, and what cools from here on is newer than it.
+    pub(super) fn before_reading(&self) -> u32 {
+        let mut ring = self.ring();
+        ring.mark();
+        let usage = self.usage();
+        usage.live + usage.cooling
+    }
+
     /// Sets what others hold to what `seen` has beyond ours, `ours_before` being our count when the reading began:
     /// what we opened or closed meanwhile is not theirs. TIME_WAIT that is not there (the kernel drops it beyond
-    /// `net.ipv4.tcp_max_tw_buckets`) does not cool either.
-    pub(super) fn correct(&self, seen: PairCount, ours_before: u32) {
+    /// `net.ipv4.tcp_max_tw_buckets`) does not cool either. What is taken then.
+    pub(super) fn correct(&self, seen: PairCount, ours_before: u32) -> Usage {
         let mut ring = self.ring();
         let surplus = ring.keep(seen.time_wait);
-        self.cooling.fetch_sub(surplus, Ordering::AcqRel);
-        drop(ring);
-        let usage = self.usage();
-        let ours = ours_before.max(usage.live.saturating_add(usage.cooling));
-        self.foreign
-            .store(seen.held.saturating_sub(ours), Ordering::Relaxed);
+        let mut word = self
+            .taken
+            .fetch_sub(u64::from(surplus) * COOLING, Ordering::AcqRel)
+            - u64::from(surplus) * COOLING;
+        loop {
+            let usage = Usage::unpacked(word);
+            let ours = ours_before.max(usage.live + usage.cooling);
+            let corrected = Usage {
+                foreign: seen.held.saturating_sub(ours).min(COUNT_MAX),
+                ..usage
+            };
+            match self.taken.compare_exchange(
+                word,
+                corrected.packed(),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return corrected,
+                Err(other) => word = other,
+            }
+        }
     }
 
     pub(super) fn check_invariants(&self) {
         let ring = self.ring();
-        let sum: u32 = ring.counts.iter().sum();
-        debug_assert_eq!(sum, self.cooling.load(Ordering::Acquire), "{ring:?}");
+        debug_assert_eq!(ring.sum(), self.usage().cooling, "{ring:?}");
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
@@ -196,37 +255,5 @@ impl Pair {
         self.ring
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
-impl Ring {
-    /// Moves on to `now`; how many have cooled meanwhile. A clock of another thread that is behind moves nothing back.
-    fn advance(&mut self, now: u64, cooling: Duration) -> u32 {
-        let step = u64::try_from(cooling.as_millis())
-            .unwrap_or(u64::MAX)
-            .div_ceil(COOLING_STEPS as u64)
-            .max(1);
-        let passed = now.saturating_sub(self.since) / step;
-        self.since += passed * step;
-        let mut over = 0;
-        for _ in 0..passed.min(RING as u64) {
-            self.newest = (self.newest + 1) % RING;
-            over += std::mem::take(&mut self.counts[self.newest]);
-        }
-        over
-    }
-
-    /// Keeps the `most` newest; how many are left out.
-    fn keep(&mut self, most: u32) -> u32 {
-        let surplus = self.counts.iter().sum::<u32>().saturating_sub(most);
-        let mut left = surplus;
-        for ahead in 1..=RING {
-            // The oldest stands behind the newest.
-            let count = &mut self.counts[(self.newest + ahead) % RING];
-            let less = left.min(*count);
-            *count -= less;
-            left -= less;
-        }
-        surplus
     }
 }

@@ -1,43 +1,36 @@
 //! Which pair a request tries next, and what to make of the kernel's refusals.
 //!
 //! In order: the first pair below its mark; where every pair is above its mark, the first below its limit. A refused
-//! pair is barred and the next one tried, twice. A third refusal in a row, on a pair far down the plan that nobody
-//! uses, is not about the pair: some program holds the ports by plain bind(2), which takes them from every connect on
-//! the host (`__inet_hash_connect` in net/ipv4/inet_hashtables.c skips such ports, whatever their addresses). Then, as
-//! the last resort, ports are named explicitly for a while, on sources of ours, where that neighbour has no say.
+//! pair is barred and the next one tried, twice. The third time it is a pair far down the plan that nobody uses, and a
+//! refusal there is not about the pair: see `last_resort`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::pair::{Proof, Usage};
-use super::{BARRED, Full, Gate, Lease, Ledger};
-use crate::plan::{Condition, Sources};
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use super::gate::GatedStage;
+use super::pair::{Pair, Proof, Usage};
+use super::{BARRED, Full, Gate, Lease, Ledger, Numbers};
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// Refusals after which a pair far down the plan is tried.
 const REFUSALS_BEFORE_FAR: u32 = 2;
 
-/// Explicit ports that one request tries before it queues: each costs a bind(2), about two microseconds.
-const EXPLICIT_TRIED_MAX: u32 = 32;
-
-/// How long ports are named explicitly before the kernel's choice is tried again.
-const EXPLICIT: Duration = Duration::from_secs(1);
-
 /// Requests wait so long for the word on how the app listens, then go on without it.
 const UNKNOWN_MAX: Duration = Duration::from_millis(100);
 
-/// What all requests share about refusals. Times are milliseconds since the ledger began.
+/// What all requests share about refusals. Times are milliseconds since the ledger began. Relaxed throughout: each is a
+/// hint that stands by itself, and one that is seen late costs a refusal.
 #[derive(Debug)]
 pub(super) struct Walking {
     /// Until when ports are named explicitly.
-    explicit_until: AtomicU64,
+    pub(super) explicit_until: AtomicU64,
     /// Counts explicit ports and far pairs, so that each is another one.
-    turn: AtomicU32,
+    pub(super) turn: AtomicU32,
     /// Since when requests wait for an unknown gate; 0 where none does.
     unknown_since: AtomicU64,
-    /// Whether the last word of the kernel was a refusal where there should have been room.
-    disputed: AtomicU32,
+    /// 1 where the last word of the kernel was a refusal although there should have been room.
+    disputed: AtomicU8,
 }
 
 impl Default for Walking {
@@ -46,26 +39,38 @@ impl Default for Walking {
             explicit_until: AtomicU64::new(0),
             turn: AtomicU32::new(0),
             unknown_since: AtomicU64::new(0),
-            disputed: AtomicU32::new(0),
+            disputed: AtomicU8::new(0),
         }
     }
 }
 
 impl Walking {
-    pub(super) fn names_ports(&self, at: u64) -> bool {
-        self.explicit_until.load(Ordering::Relaxed) > at
-    }
-
     pub(super) fn is_disputed(&self) -> bool {
         self.disputed.load(Ordering::Relaxed) > 0
+    }
+
+    fn dispute(&self) {
+        self.disputed.store(1, Ordering::Relaxed);
+    }
+
+    /// There is no dispute any more. A load first: the line is shared.
+    pub(super) fn settle(&self) {
+        if self.is_disputed() {
+            self.disputed.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// The word has come: who waits for the next one waits anew.
+    pub(super) fn forget_the_wait(&self) {
+        self.unknown_since.store(0, Ordering::Relaxed);
     }
 }
 
 /// How far one request has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Walk {
-    refused: u32,
-    explicit: u32,
+    pub(super) refused: u32,
+    pub(super) explicit: u32,
 }
 
 /// A lease, and the port to bind to where it is not the kernel's to choose.
@@ -93,7 +98,7 @@ impl Ledger {
     /// [`Full`] where there is none, now.
     pub fn next(self: &Arc<Self>, walk: &mut Walk, now: Instant) -> Result<Grant, Full> {
         let at = self.moment(now);
-        let names_ports = self.walking.names_ports(at);
+        let names_ports = self.names_ports(at);
         if !names_ports {
             let planned = match walk.refused {
                 0..REFUSALS_BEFORE_FAR => self.first_with_room(at),
@@ -110,16 +115,18 @@ impl Ledger {
         explicit.ok_or_else(|| self.full(at))
     }
 
-    /// The kernel has refused a connection on a granted pair: takes note, and takes the lease back.
+    /// The kernel has refused a connection on a granted pair: takes note, and takes the lease back. Each request may be
+    /// refused so often that it ends: thrice on pairs, and a bounded number of times on explicit ports.
     pub fn refused(&self, walk: &mut Walk, mut grant: Grant, refusal: Refusal, now: Instant) {
         let at = self.moment(now);
         let number = grant.lease.pair;
-        let stage = self.planned(number).stage;
+        // Whatever was noted of it: it gives nothing back that the kernel would give out again.
+        grant.lease.ended = None;
         if refusal == Refusal::NobodyThere {
-            if let Some(gate) = self.gates.get(stage)
-                && self.plan.stages()[stage].condition == Condition::Wildcard
-            {
-                gate.set(Gate::Shut);
+            match self.stage_of(number).filter(|stage| stage.has_gate()) {
+                Some(stage) => stage.set(Gate::Shut),
+                // An address that was asked for by name: there is no other to go to, and the walk comes to its end.
+                None => walk.refused += 1,
             }
             return;
         }
@@ -128,153 +135,85 @@ impl Ledger {
             return;
         }
         walk.refused += 1;
-        // Whatever the account says: it gives nothing back that the kernel would give out again.
-        grant.lease.leaves_nothing = false;
         let Some(pair) = self.known_pair(number) else {
             return;
         };
         pair.bar(at + ms(BARRED));
-        // Disputed: a third refusal on an unused pair, or one where nearly nothing is known to be taken.
-        let usage = pair.usage();
-        if walk.refused > REFUSALS_BEFORE_FAR {
-            self.walking.disputed.store(1, Ordering::Relaxed);
-            self.walking
-                .explicit_until
-                .store(at + ms(EXPLICIT), Ordering::Relaxed);
-        } else if usage.total() < self.limit() / 2 {
-            self.walking.disputed.store(1, Ordering::Relaxed);
+        // Without this one. Where half the ports are known to be taken, others may well have the rest.
+        let taken = pair.usage().total().saturating_sub(1);
+        if taken < self.limit().div_ceil(2) {
+            self.walking.dispute();
+            if walk.refused > REFUSALS_BEFORE_FAR {
+                self.name_ports_from(at);
+            }
         }
     }
 
     /// The kernel has let a connection through on a granted pair.
     pub fn allowed(&self, grant: &Grant) {
-        // Only a port of the kernel's own choice settles the dispute. A load first: the line is shared.
-        if grant.port.is_none() && self.walking.is_disputed() {
-            self.walking.disputed.store(0, Ordering::Relaxed);
+        // Only a port of the kernel's own choice settles the dispute.
+        if grant.port.is_none() {
+            self.walking.settle();
         }
     }
 
     /// The first pair below its mark, else the first below its limit.
     fn first_with_room(self: &Arc<Self>, at: u64) -> Option<Lease> {
         let numbers = self.numbers();
+        if numbers.limit == 0 {
+            return None;
+        }
         let bounds = [numbers.mark, numbers.limit];
         bounds
             .into_iter()
-            .find_map(|bound| self.first_below(bound, at))
+            .find_map(|bound| self.first_below(bound, numbers, at))
     }
 
-    fn first_below(self: &Arc<Self>, bound: u32, at: u64) -> Option<Lease> {
-        for (index, gate) in self.gates.iter().enumerate() {
-            match gate.gate() {
+    fn first_below(self: &Arc<Self>, bound: u32, numbers: Numbers, at: u64) -> Option<Lease> {
+        for stage in &self.stages {
+            match stage.gate() {
                 Gate::Open => {}
                 Gate::Shut => continue,
                 Gate::Unknown if self.has_waited_for_the_gate(at) => continue,
                 Gate::Unknown => return None,
             }
-            for number in self.plan.numbers(index) {
-                if let Some(lease) = self.claim(number, bound, at) {
-                    return Some(lease);
-                }
-                if self.stage_needs_proof(index) && self.known_pair(number).is_none() {
+            let cooling = numbers.reuse.cooling(stage.is_loopback);
+            for number in stage.numbers.clone() {
+                let Some(pair) = self.pair_of(stage, number) else {
                     // Nothing behind it is proven either.
                     break;
+                };
+                if !pair.is_barred(at)
+                    && is_usable(stage, pair)
+                    && let Some(before) = pair.claim(bound, at, cooling)
+                {
+                    return Some(self.lease(number, before, numbers));
                 }
             }
         }
         None
     }
 
-    /// A pair that nobody is likely to use, of a stage with sources of ours.
-    fn far_pair(self: &Arc<Self>, at: u64) -> Option<Lease> {
-        let turn = self.walking.turn.fetch_add(1, Ordering::Relaxed);
-        let spread = self.stage_of_sources()?;
-        let numbers = self.plan.numbers(spread);
-        let half = (numbers.end - numbers.start) / 2;
-        let number = numbers.start + half + turn % half.max(1);
-        self.claim(number.min(numbers.end - 1), self.limit(), at)
-    }
-
-    /// A port by its number, on a source of ours.
-    fn explicit(self: &Arc<Self>, walk: &Walk, at: u64) -> Option<Grant> {
-        if walk.explicit >= EXPLICIT_TRIED_MAX {
-            return None;
+    /// The account of a pair that is looked at: made where there is none, but for a stage whose pairs have to be proven
+    /// before.
+    pub(super) fn pair_of(&self, stage: &GatedStage, number: u32) -> Option<&Pair> {
+        if stage.needs_proof() {
+            self.known_pair(number)
+        } else {
+            self.pair(number)
         }
-        let numbers = self.plan.numbers(self.stage_of_sources()?);
-        let (range, reserved) = self.ports();
-        let ports = u64::from(range.len());
-        // Each port on one source, then on the next.
-        for _ in 0..EXPLICIT_TRIED_MAX {
-            let turn = u64::from(self.walking.turn.fetch_add(1, Ordering::Relaxed));
-            let port = u64::from(range.first()) + turn % ports;
-            let Ok(port) = u16::try_from(port) else {
-                continue;
-            };
-            if reserved.contains(port) {
-                continue;
-            }
-            let ahead = u32::try_from(turn / ports).unwrap_or(0);
-            let number = numbers.start + ahead % (numbers.end - numbers.start);
-            if let Some(pair) = self.pair(number)
-                && self.is_usable(number, pair)
-                && pair
-                    .claim(self.limit(), at, self.cooling_time(number))
-                    .is_some()
-            {
-                let lease = self.lease(number, true);
-                return Some(Grant {
-                    lease,
-                    port: Some(port),
-                });
-            }
-        }
-        None
     }
 
-    /// The first stage whose pairs are bound to addresses of ours and may be used.
-    fn stage_of_sources(&self) -> Option<usize> {
-        self.plan
-            .stages()
-            .iter()
-            .position(|stage| matches!(stage.sources, Sources::Bound { .. }))
-    }
-
-    fn claim(self: &Arc<Self>, number: u32, bound: u32, at: u64) -> Option<Lease> {
-        let pair = self.known_pair(number).or_else(|| {
-            // Unproven pairs get no account by being looked at.
-            let stage = self.planned(number).stage;
-            (!self.stage_needs_proof(stage))
-                .then(|| self.pair(number))
-                .flatten()
-        })?;
-        if pair.is_barred(at) || !self.is_usable(number, pair) {
-            return None;
-        }
-        let before = pair.claim(bound, at, self.cooling_time(number))?;
-        let crowded = number > 0 || before.total() >= self.numbers().mark / 2;
-        Some(self.lease(number, crowded))
-    }
-
-    fn is_usable(&self, number: u32, pair: &super::Pair) -> bool {
-        !self.stage_needs_proof(self.planned(number).stage) || pair.proof() == Proof::Works
-    }
-
-    fn stage_needs_proof(&self, stage: usize) -> bool {
-        self.plan
-            .stages()
-            .get(stage)
-            .is_some_and(|stage| stage.condition == Condition::Proof)
-    }
-
-    fn lease(self: &Arc<Self>, pair: u32, crowded: bool) -> Lease {
+    pub(super) fn lease(self: &Arc<Self>, pair: u32, before: Usage, numbers: Numbers) -> Lease {
         Lease {
             ledger: Arc::clone(self),
             pair,
-            crowded,
-            leaves_nothing: false,
+            crowded: pair > 0 || before.total() >= numbers.mark / 2,
+            ended: None,
         }
     }
 
-    fn has_waited_for_the_gate(&self, at: u64) -> bool {
+    pub(super) fn has_waited_for_the_gate(&self, at: u64) -> bool {
         // Moment 0 means that nobody waits, so a wait begins at 1 at the earliest.
         let since = self.walking.unknown_since.load(Ordering::Relaxed);
         if since == 0 {
@@ -284,47 +223,6 @@ impl Ledger {
             return false;
         }
         at.saturating_sub(since) >= ms(UNKNOWN_MAX)
-    }
-
-    /// The numbers for whoever gets no port.
-    fn full(&self, at: u64) -> Full {
-        let mut usage = Usage::default();
-        let mut awaits = !self.to_be_proven(1).is_empty();
-        let mut pairs = 0;
-        for (index, stage) in self.plan.stages().iter().enumerate() {
-            match self.gates.get(index).map(super::StageGate::gate) {
-                Some(Gate::Open) => {}
-                Some(Gate::Unknown) => {
-                    awaits |= !self.has_waited_for_the_gate(at);
-                    continue;
-                }
-                _ => continue,
-            }
-            let proven = self
-                .plan
-                .numbers(index)
-                .filter_map(|number| self.known_pair(number));
-            pairs += match stage.condition {
-                Condition::Proof => {
-                    let proven = proven.filter(|pair| pair.proof() == Proof::Works).count();
-                    u32::try_from(proven).unwrap_or(u32::MAX)
-                }
-                _ => stage.pairs(),
-            };
-        }
-        for (_, pair) in self.known() {
-            let of_pair = pair.usage();
-            usage.live += of_pair.live;
-            usage.cooling += of_pair.cooling;
-            usage.foreign += of_pair.foreign;
-        }
-        Full {
-            pairs,
-            usage,
-            limit: self.limit(),
-            is_disputed: self.walking.is_disputed(),
-            awaits,
-        }
     }
 }
 
@@ -336,6 +234,10 @@ impl Grant {
     }
 }
 
-fn ms(duration: Duration) -> u64 {
+pub(super) fn is_usable(stage: &GatedStage, pair: &Pair) -> bool {
+    !stage.needs_proof() || pair.proof() == Proof::Works
+}
+
+pub(super) fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -9,8 +9,8 @@ use crate::host::TimeWaitReuse;
 impl Ledger {
     /// Whether ports are named explicitly now, because the kernel refuses those that it should give out.
     #[must_use]
-    pub fn names_ports(&self, now: Instant) -> bool {
-        self.walking.names_ports(self.moment(now))
+    pub fn is_at_its_last_resort(&self, now: Instant) -> bool {
+        self.names_ports(self.moment(now))
     }
 
     /// Pairs that are known to work and have room below their mark.

@@ -22,7 +22,7 @@ const SAMPLE: usize = 8;
 /// Looks for the neighbour while the kernel refuses what it should not, and forgets it afterwards.
 pub(super) fn look(account: &Account) {
     let ledger = account.ledger();
-    if !ledger.names_ports(Instant::now()) && !ledger.is_disputed() {
+    if !ledger.is_at_its_last_resort(Instant::now()) && !ledger.is_disputed() {
         account.set_neighbour(None);
         return;
     }

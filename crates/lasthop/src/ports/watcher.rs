@@ -145,7 +145,7 @@ impl Watched {
             self.due = now + PERIOD.max(took * REST_FACTOR);
         }
         self.proofs.go_on(ledger).await;
-        ledger.is_crowded(Instant::now()) || ledger.names_ports(Instant::now())
+        ledger.is_crowded(Instant::now()) || ledger.is_at_its_last_resort(Instant::now())
     }
 }
 
