@@ -1,16 +1,20 @@
-//! What a proxy has used: CPU time and memory of its process and all descendants together, from /proc.
+//! What a proxy has used: CPU time and memory of its processes and all their descendants together, from /proc.
 
 use std::fs;
 use std::io;
+use std::time::Duration;
 
 use lasthop_kernel::process::{self, CpuTime, ProcessError};
 
 use crate::error::BenchError;
 
+/// What the kernel counts buffers of sockets in; on hosts with larger pages the sum is too low by little.
+const PAGE_BYTES: u64 = 4096;
+
 /// CPU time so far of `pid` and its descendants, all threads included.
 pub(crate) fn cpu_time(pid: u32) -> Result<CpuTime, BenchError> {
     let mut sum = CpuTime::default();
-    for one in family_of(pid)? {
+    for one in family_of(&[pid])? {
         let time = process::cpu_time(one)?;
         sum.user += time.user;
         sum.system += time.system;
@@ -18,19 +22,67 @@ pub(crate) fn cpu_time(pid: u32) -> Result<CpuTime, BenchError> {
     Ok(sum)
 }
 
-/// Memory in bytes of `pid` and its descendants, what they share counted once (`Pss`).
-pub(crate) fn memory_bytes(pid: u32) -> Result<u64, BenchError> {
+/// Memory in bytes of `pids` and their descendants, what they share counted once (`Pss`).
+pub(crate) fn memory_bytes(pids: &[u32]) -> Result<u64, BenchError> {
     let mut sum = 0;
-    for one in family_of(pid)? {
+    for one in family_of(pids)? {
         sum += process::proportional_memory_bytes(one)?;
     }
     Ok(sum)
 }
 
-/// `pid`, its children, their children and so on.
-fn family_of(pid: u32) -> Result<Vec<u32>, BenchError> {
+/// Time on a core so far of `pids` and their descendants, all threads that live included: exact, where [`cpu_time`] counts
+/// ticks of 10 ms for each process, but not divided into user and system.
+pub(crate) fn run_time(pids: &[u32]) -> Result<Duration, BenchError> {
+    let mut sum = Duration::ZERO;
+    for pid in family_of(pids)? {
+        let failed = |source| ProcessError::Read {
+            pid,
+            file: "task/*/schedstat",
+            source,
+        };
+        for task in fs::read_dir(format!("/proc/{pid}/task")).map_err(failed)? {
+            let path = task.map_err(failed)?.path().join("schedstat");
+            let text = fs::read_to_string(path).map_err(failed)?;
+            let nanoseconds = text.split_ascii_whitespace().next();
+            let nanoseconds = nanoseconds.and_then(|word| word.parse().ok());
+            sum += Duration::from_nanos(nanoseconds.unwrap_or(0));
+        }
+    }
+    Ok(sum)
+}
+
+/// Memory in bytes of this host's kernel that comes with sockets, files and processes: slabs, page tables, stacks of
+/// threads, buffers of sockets. It is the whole host's, all programs and all ends of connections together.
+pub(crate) fn kernel_bytes() -> Result<u64, BenchError> {
+    const KIBIBYTES: [&str; 3] = ["Slab:", "PageTables:", "KernelStack:"];
+    let read =
+        |path: &str| fs::read_to_string(path).map_err(BenchError::host(format!("read {path}")));
+    let number = |word: Option<&str>| word.and_then(|word| word.parse::<u64>().ok());
+    let mut sum = 0;
+    for line in read("/proc/meminfo")?.lines() {
+        let mut words = line.split_ascii_whitespace();
+        if words.next().is_some_and(|name| KIBIBYTES.contains(&name)) {
+            sum += number(words.next()).unwrap_or(0) * 1024;
+        }
+    }
+    // "TCP: inuse 9 orphan 0 tw 3 alloc 12 mem 1", in pages.
+    let sockets = read("/proc/net/sockstat")?;
+    let mut words = sockets
+        .lines()
+        .filter_map(|line| line.strip_prefix("TCP:"))
+        .flat_map(str::split_ascii_whitespace)
+        .skip_while(|word| *word != "mem");
+    Ok(sum + number(words.nth(1)).unwrap_or(0) * PAGE_BYTES)
+}
+
+/// `pids`, their children, their children and so on.
+fn family_of(pids: &[u32]) -> Result<Vec<u32>, BenchError> {
     let parents = parents().map_err(BenchError::host("list the processes of this host"))?;
-    if !parents.iter().any(|(child, _)| *child == pid) {
+    for &pid in pids {
+        if parents.iter().any(|(child, _)| *child == pid) {
+            continue;
+        }
         let source = io::ErrorKind::NotFound.into();
         return Err(ProcessError::Read {
             pid,
@@ -39,7 +91,7 @@ fn family_of(pid: u32) -> Result<Vec<u32>, BenchError> {
         }
         .into());
     }
-    let mut family = vec![pid];
+    let mut family = pids.to_vec();
     let mut looked_at = 0;
     // Ends because nobody is its own ancestor, so each process comes at most once.
     while let Some(parent) = family.get(looked_at).copied() {
@@ -89,6 +141,11 @@ mod tests {
     }
 
     #[test]
+    fn the_kernel_uses_some_memory() {
+        assert!(kernel_bytes().unwrap() > 1 << 20);
+    }
+
+    #[test]
     fn children_and_their_children_are_counted() {
         // A shell, and the shell that it starts; both wait for the end of their input.
         let mut shell = Command::new("/bin/sh")
@@ -102,10 +159,11 @@ mod tests {
             .read_line(&mut grandchild)
             .unwrap();
         let grandchild: u32 = grandchild.trim().parse().unwrap();
-        let family = family_of(std::process::id()).unwrap();
+        let family = family_of(&[std::process::id()]).unwrap();
         assert!(family.contains(&shell.id()) && family.contains(&grandchild));
-        let together = memory_bytes(shell.id()).unwrap();
+        let together = memory_bytes(&[shell.id()]).unwrap();
         assert!(together > process::proportional_memory_bytes(grandchild).unwrap());
+        assert!(run_time(&[shell.id()]).unwrap() > run_time(&[grandchild]).unwrap());
         drop(shell.stdin.take());
         shell.wait().unwrap();
         assert!(cpu_time(shell.id()).is_err());

@@ -1,8 +1,5 @@
 //! The command `compare`: finds the proxies, says how long it will take, runs the scenarios, writes what came out.
 
-use std::fs;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lasthop::demo::scratch::Scratch;
@@ -10,18 +7,17 @@ use lasthop::demo::scratch::Scratch;
 use crate::cli;
 use crate::cores::Cores;
 use crate::endpoint::app::AppProcess;
+use crate::endpoint::hold_app::HoldApp;
 use crate::error::BenchError;
 use crate::experiment::{Bench, latency, memory, throughput};
 use crate::interrupt::Interrupt;
 use crate::load::Load;
-use crate::output;
+use crate::output::{self, files};
 use crate::report::{Machine, Readings, Report, Section};
 use crate::rival::{Fields, Found, Rival, Room};
 use crate::say;
 use crate::scenario::{Scenario, Work};
-
-/// Above this load average something else wants the cores, and absolute figures say little.
-const BUSY_LOAD_AVERAGE: f64 = 0.5;
+use crate::upstream::Transport;
 
 /// Runs it.
 ///
@@ -73,9 +69,15 @@ pub(crate) fn compare(wanted: &cli::Compare) -> Result<(), BenchError> {
         proxies: bench.proxies,
         missing,
         sections,
-        chart: chart_beside_document(wanted),
+        chart: wanted.outputs.chart_beside_document(),
     };
-    write_all(wanted, &report)?;
+    files::write_all(
+        &wanted.outputs,
+        &output::text::render(&report),
+        || output::json::render(&report),
+        || output::svg::render(&report),
+        ("compare", &|| output::markdown::section(&report)),
+    )?;
     match report.failures().count() {
         0 => Ok(()),
         failures => Err(BenchError::Spoilt(failures)),
@@ -98,8 +100,9 @@ fn measure(bench: &Bench, scenario: Scenario) -> Result<(Readings, Vec<String>),
             return Ok((Readings::Latency(readings), notes));
         }
         Work::Memory(kind) => {
-            let app = AppProcess::start_holding(scratch.path(), &bench.interrupt)?;
-            Readings::Memory(memory::compare(bench, scenario, kind, &app)?)
+            let app = |over| HoldApp::start(over, bench.held, scratch.path(), &bench.interrupt);
+            let apps = [app(Transport::Tcp)?, app(Transport::Unix)?];
+            Readings::Memory(memory::compare(bench, scenario, kind, &apps)?)
         }
     };
     Ok((readings, Vec::new()))
@@ -116,12 +119,7 @@ fn check_room(bench: &Bench, scenarios: &[Scenario]) -> Result<(), BenchError> {
 
 /// Says what will be done and how long that takes.
 fn announce(bench: &Bench, scenarios: &[Scenario], machine: &Machine) {
-    if machine.load_average > BUSY_LOAD_AVERAGE {
-        say(&format!(
-            "this host is busy (load average {:.2}): expect wide spreads, and trust only the ratios",
-            machine.load_average
-        ));
-    }
+    machine.warn_if_busy();
     let names: Vec<&str> = bench.proxies.iter().map(|one| one.rival.name()).collect();
     let duration: Duration = scenarios.iter().map(|one| one.duration(bench)).sum();
     say(&format!(
@@ -147,12 +145,7 @@ fn look_for_proxies(wanted: &cli::Compare) -> Result<(Vec<Found>, Vec<String>), 
             missing.push(format!("{}: not wanted", rival.name()));
             continue;
         }
-        let path = match (wanted.binary(rival), rival) {
-            (Some(path), _) => Some(path.clone()),
-            (None, Rival::Lasthop) => Some(beside_this_binary(rival.name())?),
-            (None, _) => None,
-        };
-        match Found::look_for(rival, path.as_deref()) {
+        match Found::look_for_by_default(rival, wanted.binary(rival)) {
             Ok(found) => proxies.push(found),
             Err(reason) => {
                 say(&format!("LEFT OUT: {reason}"));
@@ -164,42 +157,4 @@ fn look_for_proxies(wanted: &cli::Compare) -> Result<(Vec<Found>, Vec<String>), 
         return Err(BenchError::Nobody(missing.join("; ")));
     }
     Ok((proxies, missing))
-}
-
-fn beside_this_binary(name: &str) -> Result<PathBuf, BenchError> {
-    let this = std::env::current_exe().map_err(BenchError::host("find its own binary"))?;
-    Ok(this.with_file_name(name))
-}
-
-/// How the document calls the chart, where both are written into one directory.
-fn chart_beside_document(wanted: &cli::Compare) -> Option<String> {
-    let (chart, document) = (wanted.svg.as_ref()?, wanted.markdown.as_ref()?);
-    (chart.parent() == document.parent())
-        .then(|| chart.file_name()?.to_str().map(str::to_owned))
-        .flatten()
-}
-
-fn write_all(wanted: &cli::Compare, report: &Report) -> Result<(), BenchError> {
-    let mut out = io::stdout();
-    out.write_all(output::text::render(report).as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(BenchError::host("write to the standard output"))?;
-    if let Some(path) = &wanted.json {
-        write(path, &output::json::render(report))?;
-    }
-    if let Some(path) = &wanted.svg {
-        write(path, &output::svg::render(report))?;
-    }
-    if let Some(path) = &wanted.markdown {
-        let document = match fs::read_to_string(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            read => read.map_err(BenchError::host(format!("read {}", path.display())))?,
-        };
-        write(path, &output::markdown::update(&document, report))?;
-    }
-    Ok(())
-}
-
-fn write(path: &Path, text: &str) -> Result<(), BenchError> {
-    fs::write(path, text).map_err(BenchError::host(format!("write {}", path.display())))
 }

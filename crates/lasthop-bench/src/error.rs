@@ -63,6 +63,9 @@ pub(crate) enum BenchError {
          fewer with --held"
     )]
     Room { wanted: usize, room: usize },
+    /// More held connections than this host has memory, files or processes for.
+    #[error("this host has no room for {connections} held connections: {short}")]
+    TooSmall { connections: usize, short: String },
     /// The tables are there, and say which runs are not in them.
     #[error("{0} runs failed; see above")]
     Spoilt(usize),

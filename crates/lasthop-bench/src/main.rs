@@ -1,17 +1,22 @@
 //! The benchmark harness: drives lasthop and its rivals with the same work and writes the tables of `docs/benchmarks.md`.
 //!
-//! [`mod@compare`] is the command; [`scenario`] lists the work, and each kind of it is an [`experiment`]: one file that brings
+//! [`mod@compare`] is the first command; [`scenario`] lists the work, and each kind of it is an [`experiment`]: one file that brings
 //! proxies ([`rival`]), apps and loads ([`endpoint`], [`load`]) together and counts what the proxy used ([`accounting`]).
-//! A [`report`] goes to [`output`]. Everything that is started is a guard that ends it. Not part of the proxy and not
+//! [`mod@hold`] and [`mod@fill`] hold as many connections as it takes to run out of ports: each [`contestant`] has a
+//! [`stage`] of its own. A [`report`] goes to [`output`]. Everything that is started is a guard that ends it. Not part of the proxy and not
 //! installed with it.
 
 mod accounting;
 mod cli;
 mod compare;
+mod contestant;
 mod cores;
 mod endpoint;
 mod error;
 mod experiment;
+mod fill;
+mod hold;
+mod host;
 mod interrupt;
 mod load;
 mod output;
@@ -19,6 +24,8 @@ mod report;
 mod rival;
 mod scenario;
 mod spread;
+mod stage;
+mod tally;
 mod upstream;
 
 use std::error::Error as _;
@@ -28,18 +35,19 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use cli::{Cli, Command};
-use endpoint::{app, hold, hold_app, pace, pacer};
+use endpoint::{app, hold_app, holder, pace, pacer};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Compare(wanted) => compare::compare(&wanted),
+        Command::Hold(wanted) => hold::hold(&wanted),
+        Command::Fill(wanted) => fill::fill(&wanted),
         Command::App(wanted) => app::serve(wanted.bytes, &wanted.directory),
-        Command::HoldApp(wanted) => hold_app::serve(&wanted.directory),
-        Command::Hold(wanted) => hold::serve(&hold::Order {
+        Command::HoldApp(wanted) => hold_app::serve(wanted.over),
+        Command::Holder(wanted) => holder::serve(&holder::Errand {
             address: wanted.address,
             source: wanted.source,
             kind: wanted.kind,
-            connections: wanted.connections,
         }),
         Command::Pace(wanted) => pace::serve(pacer::Pace {
             address: wanted.address,

@@ -140,7 +140,31 @@ pub(crate) struct Machine {
     pub(crate) load_average: f64,
 }
 
+/// Above this load average something else wants the cores, and absolute figures say little.
+const BUSY_LOAD_AVERAGE: f64 = 0.5;
+
 impl Machine {
+    /// Says so to the one who waits, if it is.
+    pub(crate) fn warn_if_busy(&self) {
+        if self.load_average > BUSY_LOAD_AVERAGE {
+            crate::say(&format!(
+                "this host is busy (load average {:.2}): expect wide spreads, and trust only the ratios",
+                self.load_average
+            ));
+        }
+    }
+
+    /// One line, for documents.
+    pub(crate) fn in_words(&self) -> String {
+        format!(
+            "Linux {}, {}, {} cores, load average {:.2} before the start",
+            self.kernel_version(),
+            self.processor,
+            self.cores,
+            self.load_average
+        )
+    }
+
     /// The kernel's version without what its builder appended.
     pub(crate) fn kernel_version(&self) -> &str {
         self.kernel.split('-').next().unwrap_or_default()

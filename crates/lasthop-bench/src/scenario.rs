@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lasthop::demo::app::CLOSING_PATH;
 
-use crate::endpoint::hold::Kind;
+use crate::endpoint::holder::Kind;
 use crate::experiment::Bench;
 use crate::experiment::latency;
 use crate::experiment::memory;

@@ -3,6 +3,33 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::ValueEnum;
+
+/// What the hop to the app goes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Transport {
+    Tcp,
+    Unix,
+}
+
+impl Transport {
+    /// As a row's name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Unix => "Unix socket",
+        }
+    }
+
+    /// As the command line has it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Unix => "unix",
+        }
+    }
+}
+
 /// The app's address of one transport.
 #[derive(Clone, Debug)]
 pub(crate) enum Upstream {
@@ -46,8 +73,8 @@ impl Upstream {
     /// As a row's name.
     pub(crate) fn transport(&self) -> &'static str {
         match self {
-            Self::Tcp(_) => "TCP",
-            Self::Unix(_) => "Unix socket",
+            Self::Tcp(_) => Transport::Tcp.name(),
+            Self::Unix(_) => Transport::Unix.name(),
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn serve(body_bytes: usize, directory: &Path) -> Result<(), BenchErro
     Ok(())
 }
 
-/// A running app, of this or of the other kind; dropping it ends the process.
+/// A running app; dropping it ends the process.
 #[derive(Debug)]
 pub(crate) struct AppProcess {
     _endpoint: Endpoint,
@@ -36,35 +36,10 @@ impl AppProcess {
         interrupt: &Interrupt,
     ) -> Result<Self, BenchError> {
         let arguments = ["--bytes".into(), body_bytes.to_string().into()];
-        Self::of(
-            "app",
-            arguments
-                .into_iter()
-                .chain(["--directory".into(), directory.into()]),
-            directory,
-            interrupt,
-        )
-    }
-
-    /// Starts the app that holds upgraded connections (`super::hold_app`), with its socket in `directory`.
-    pub(crate) fn start_holding(
-        directory: &Path,
-        interrupt: &Interrupt,
-    ) -> Result<Self, BenchError> {
-        Self::of(
-            "hold-app",
-            ["--directory".into(), directory.into()],
-            directory,
-            interrupt,
-        )
-    }
-
-    fn of(
-        name: &'static str,
-        arguments: impl IntoIterator<Item = std::ffi::OsString>,
-        directory: &Path,
-        interrupt: &Interrupt,
-    ) -> Result<Self, BenchError> {
+        let arguments = arguments
+            .into_iter()
+            .chain(["--directory".into(), directory.into()]);
+        let name = "app";
         let endpoint = Endpoint::start(name, arguments)?;
         let line = endpoint.line(PATIENCE, interrupt)?;
         let tcp = line.parse().map_err(|_| BenchError::Endpoint {

@@ -3,23 +3,27 @@
 //! Each is this program again with a hidden command, so that it can be pinned, is not counted with the proxy, and brings
 //! a descriptor limit of its own. They speak in lines on their standard output, and end when their standard input does,
 //! so none outlives the harness, however that ends. What went wrong with the proxy they say in a line that begins with
-//! [`FAILED`]; what went wrong with themselves goes to the standard error, like the harness' own.
+//! [`FAILED`]; what went wrong with themselves goes to the standard error, like the harness' own. An app of many processes
+//! has one listening socket in the place of the standard input, as inetd hands it over; its processes are told to end.
 
 pub(crate) mod answer;
 pub(crate) mod app;
-pub(crate) mod hold;
+pub(crate) mod held;
 pub(crate) mod hold_app;
+pub(crate) mod holder;
+pub(crate) mod outcomes;
 pub(crate) mod pace;
 pub(crate) mod pacer;
 
 use std::ffi::OsString;
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lasthop_kernel::process;
+use lasthop_kernel::process::{self, Signal};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
 use crate::error::BenchError;
@@ -49,12 +53,29 @@ impl Endpoint {
         name: &'static str,
         arguments: impl IntoIterator<Item = OsString>,
     ) -> Result<Self, BenchError> {
+        Self::start_with(name, arguments, Stdio::piped())
+    }
+
+    /// The same with a listening socket, which other processes may have as well, as its standard input.
+    pub(crate) fn start_on(
+        listener: OwnedFd,
+        name: &'static str,
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<Self, BenchError> {
+        Self::start_with(name, arguments, listener.into())
+    }
+
+    fn start_with(
+        name: &'static str,
+        arguments: impl IntoIterator<Item = OsString>,
+        input: Stdio,
+    ) -> Result<Self, BenchError> {
         let attempt = || BenchError::host(format!("start the process `{name}`"));
         let mut command = Command::new(std::env::current_exe().map_err(attempt())?);
         command
             .arg(name)
             .args(arguments)
-            .stdin(Stdio::piped())
+            .stdin(input)
             .stdout(Stdio::piped());
         // Some are too busy to notice that their input ended.
         let mut child = process::die_with_parent(&mut command)
@@ -116,7 +137,10 @@ impl Endpoint {
 impl Drop for Endpoint {
     fn drop(&mut self) {
         // The end of its input lets it remove its files; the rest is for one that hangs.
-        drop(self.input.take());
+        if self.input.take().is_none() {
+            // The error would be that it has ended already.
+            let _ = process::signal(self.child.id(), Signal::Terminate);
+        }
         let deadline = Instant::now() + PATIENCE;
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
             thread::sleep(LOOK_INTERVAL);

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::{Bench, Comparison, START, Sample};
 use crate::accounting;
-use crate::endpoint::app::AppProcess;
-use crate::endpoint::hold::{Held, Kind};
-use crate::endpoint::hold_app::BODY_BYTES;
+use crate::endpoint::held::Held;
+use crate::endpoint::hold_app::{BODY_BYTES, HoldApp};
+use crate::endpoint::holder::Kind;
 use crate::error::BenchError;
 use crate::load::{self, Work};
 use crate::rival::Found;
@@ -21,6 +21,9 @@ use crate::upstream::Upstream;
 /// Clients and duration of what is served before the first reading.
 const WARM_UP_CLIENTS: usize = 32;
 const WARM_UP: Duration = Duration::from_millis(100);
+/// Requests that wait for their answers at once. As few as this, so that the proxy does not open a connection to the app
+/// for each client, and the idle ones are not counted with the clients.
+const IN_FLIGHT: usize = 32;
 /// Opening a connection, checking it and closing it, for the estimate.
 const EACH: Duration = Duration::from_micros(300);
 
@@ -64,18 +67,18 @@ pub(crate) fn duration(bench: &Bench) -> Duration {
     START + WARM_UP + EACH * u32::try_from(bench.held).unwrap_or(u32::MAX)
 }
 
-/// Compares the proxies of `bench` over both transports; `app` is the one that holds.
+/// Compares the proxies of `bench` in front of each of `apps`, one for each transport.
 pub(crate) fn compare(
     bench: &Bench,
     scenario: Scenario,
     kind: Kind,
-    app: &AppProcess,
+    apps: &[HoldApp],
 ) -> Result<Vec<Comparison<Memory>>, BenchError> {
     let mut comparisons = Vec::new();
-    for upstream in app.upstreams() {
+    for upstream in apps.iter().map(HoldApp::upstream) {
         let transport = upstream.transport();
         let label = format!("{} over {transport}", scenario.name);
-        let runs = bench.alternate(&label, |proxy| run(bench, proxy, &upstream, kind))?;
+        let runs = bench.alternate(&label, |proxy| run(bench, proxy, upstream, kind))?;
         comparisons.push(Comparison {
             scenario,
             transport,
@@ -105,14 +108,14 @@ fn run(
     if let Some(first) = load::checked(warm_up, WARM_UP)?.first_error {
         return Err(failed(&first));
     }
-    let bytes_before = accounting::memory_bytes(pid)?;
-    let held = Held::open(kind, address, bench.held, &bench.interrupt);
+    let bytes_before = accounting::memory_bytes(&[pid])?;
+    let held = Held::all(kind, address, bench.held, IN_FLIGHT, &bench.interrupt);
     let mut held = held.map_err(|error| match error {
         BenchError::Failed(first) => failed(&first),
         other => other,
     })?;
-    let bytes_held = accounting::memory_bytes(pid)?;
-    held.check(&bench.interrupt)?;
+    let bytes_held = accounting::memory_bytes(&[pid])?;
+    held.check_all(&bench.interrupt)?;
     Ok(Memory {
         bytes_before,
         bytes_held,

@@ -10,6 +10,8 @@
 //! | `latency` | `per_second` (asked for), `p50_milliseconds`, `p99_milliseconds`, `p999_milliseconds` (open loop; lower bounds where less than everything was answered), `answered_percent`, `late_percent`, `cpu_microseconds` per answer |
 //! | `memory-*` | `connections`, `pss_before_bytes`, `pss_held_bytes`, `per_connection_bytes` |
 //!
+//! `hold` and `fill` write theirs in the same manner; the shapes are in `output/hold.rs` and `output/fill.rs`.
+//!
 //! Written by hand: so few keys do not pay for a serialiser, and nothing is read back.
 
 use std::fmt::Write as _;
@@ -101,7 +103,7 @@ fn runs<S: Sample>(comparison: &Comparison<S>) -> impl Iterator<Item = String> {
     })
 }
 
-fn object<'a>(members: impl IntoIterator<Item = (&'a str, String)>) -> String {
+pub(crate) fn object<'a>(members: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let members: Vec<String> = members
         .into_iter()
         .map(|(name, value)| format!("{}:{value}", string(name)))
@@ -109,12 +111,12 @@ fn object<'a>(members: impl IntoIterator<Item = (&'a str, String)>) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-fn array(values: impl Iterator<Item = String>) -> String {
+pub(crate) fn array(values: impl Iterator<Item = String>) -> String {
     format!("[{}]", values.collect::<Vec<_>>().join(","))
 }
 
 /// JSON knows neither infinity nor NaN; a figure that is none is null.
-fn number(figure: f64) -> String {
+pub(crate) fn number(figure: f64) -> String {
     if figure.is_finite() {
         format!("{figure:.3}")
     } else {
@@ -123,7 +125,7 @@ fn number(figure: f64) -> String {
 }
 
 /// A string with the escapes that RFC 8259, section 7, requires.
-fn string(text: &str) -> String {
+pub(crate) fn string(text: &str) -> String {
     let mut quoted = String::from("\"");
     for letter in text.chars() {
         match letter {

@@ -1,45 +1,14 @@
-//! A report as a section of `docs/benchmarks.md`, put in the place of an older reading.
+//! The report of `compare` as a section of `docs/benchmarks.md`.
 
 use std::fmt::Write as _;
 
-use super::table::{self, Table};
+use super::document::{capitalised, write_table};
+use super::table;
 use crate::report::Report;
 use crate::rival::Rival;
 
-/// Between these lines a section belongs to the harness; what stands outside them is never touched.
-const BEGIN: &str = "<!-- lasthop-bench compare: written by the harness, not by hand -->";
-const END: &str = "<!-- end of lasthop-bench compare -->";
-
-/// How a new document begins.
-const PREAMBLE: &str = "# Benchmarks
-
-Each section is written by the command that it names, on a host that it names. Ratios travel from host to host, absolute
-times do not. Every proxy has one worker and the configuration that is best for the work, which is in the repository
-beside the harness: [crates/lasthop-bench/src/rival](../crates/lasthop-bench/src/rival). `--json FILE` writes every run,
-in the shape that [output/json.rs](../crates/lasthop-bench/src/output/json.rs) describes.
-";
-
-/// `document` with the section of `report` in it: in the place of the old one, else at the end; an empty document gets
-/// a beginning as well.
-pub(crate) fn update(document: &str, report: &Report) -> String {
-    let section = format!("{BEGIN}\n\n{}\n{END}\n", section(report));
-    if let Some((before, rest)) = document.split_once(BEGIN)
-        && let Some((_, after)) = rest.split_once(END)
-    {
-        return format!(
-            "{before}{section}{}",
-            after.strip_prefix('\n').unwrap_or(after)
-        );
-    }
-    let before = if document.trim().is_empty() {
-        PREAMBLE
-    } else {
-        document
-    };
-    format!("{}\n\n{section}", before.trim_end())
-}
-
-fn section(report: &Report) -> String {
+/// What stands in the document, without its marks.
+pub(crate) fn section(report: &Report) -> String {
     let mut text = String::from("## lasthop and other proxies\n\n");
     // Writing to a String cannot fail, here and below.
     let _ = writeln!(text, "{}.\n", capitalised(&report.method()));
@@ -81,14 +50,10 @@ fn section(report: &Report) -> String {
 }
 
 fn write_conditions(text: &mut String, report: &Report) {
-    let machine = &report.machine;
     let _ = writeln!(
         text,
-        "- Host: Linux {}, {}, {} cores, load average {:.2} before the start; {}.",
-        machine.kernel_version(),
-        machine.processor,
-        machine.cores,
-        machine.load_average,
+        "- Host: {}; {}.",
+        report.machine.in_words(),
         report.cores
     );
     let _ = writeln!(
@@ -131,72 +96,26 @@ fn is_there(report: &Report, rival: Rival) -> bool {
     report.proxies.iter().any(|proxy| proxy.rival == rival)
 }
 
-fn write_table(text: &mut String, table: &Table) {
-    for (index, row) in table::aligned(table).iter().enumerate() {
-        let _ = writeln!(text, "| {} |", row.join(" | "));
-        if index > 0 {
-            continue;
-        }
-        let rule = row.iter().enumerate().map(|(column, cell)| {
-            let dashes = "-".repeat(cell.chars().count().saturating_sub(1));
-            let last = if column < table::WORD_COLUMNS {
-                '-'
-            } else {
-                ':'
-            };
-            format!("{dashes}{last}")
-        });
-        let _ = writeln!(text, "| {} |", rule.collect::<Vec<_>>().join(" | "));
-    }
-}
-
-fn capitalised(sentence: &str) -> String {
-    let mut letters = sentence.chars();
-    match letters.next() {
-        Some(first) => first.to_uppercase().chain(letters).collect(),
-        None => String::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::output::sample;
 
     #[test]
-    fn a_new_document_gets_a_beginning_and_the_section() {
-        let document = update("", &sample::report());
-        assert!(document.starts_with("# Benchmarks\n"));
+    fn a_section_has_the_figures_the_command_and_the_failures() {
+        let section = section(&sample::report());
         assert!(
-            document.contains("| TCP      | lasthop | 20.0 (20.0–20.0) |"),
-            "{document}"
+            section.contains("| TCP      | lasthop | 20.0 (20.0–20.0) |"),
+            "{section}"
         );
         assert!(
-            document
+            section
                 .contains("compare --seconds 4 --rounds 1 --rate 60 --held 10 --only keepalive\n")
         );
-        assert!(document.contains("](chart.svg)"));
+        assert!(section.contains("](chart.svg)"));
         assert!(
-            document.contains("round 1: status 502 said nginx\n"),
-            "{document}"
+            section.contains("round 1: status 502 said nginx\n"),
+            "{section}"
         );
-    }
-
-    #[test]
-    fn a_section_is_replaced_and_the_rest_is_kept() {
-        let report = sample::report();
-        let written = update("", &report).replace("6.18", "5.10");
-        let document = format!("{written}\n## Another section\n");
-        let updated = update(&document, &report);
-        assert!(updated.contains("Linux 6.18") && !updated.contains("5.10"));
-        assert!(updated.ends_with("\n## Another section\n"));
-        assert_eq!(updated.matches(BEGIN).count(), 1);
-        assert_eq!(update(&updated, &report), updated);
-    }
-
-    #[test]
-    fn a_document_without_a_section_is_continued() {
-        let updated = update("# Ours\n\nWords.\n", &sample::report());
-        assert!(updated.starts_with("# Ours\n\nWords.\n\n<!-- "));
     }
 }

@@ -1,9 +1,14 @@
 //! A report as text for the terminal, as JSON for programs, as a chart, as Markdown for `docs/benchmarks.md`.
 //!
-//! Pure: a report in, text out.
+//! Pure, but for [`files`]: a report in, text out.
 
+pub(crate) mod document;
+pub(crate) mod files;
+pub(crate) mod fill;
+pub(crate) mod hold;
 pub(crate) mod json;
 pub(crate) mod markdown;
+pub(crate) mod plot;
 pub(crate) mod svg;
 pub(crate) mod table;
 pub(crate) mod text;

@@ -24,7 +24,7 @@ const NAME_WIDTH: usize = 62;
 /// Right of the longest bar, for its figure.
 const FIGURE_WIDTH: usize = 70;
 
-const STYLE: &str = "
+pub(crate) const STYLE: &str = "
   text { font: 12px system-ui, sans-serif; fill: #1f2328; }
   .title { font-size: 16px; font-weight: 600; }
   .heading { font-weight: 600; }
@@ -152,7 +152,7 @@ fn figure(microseconds: f64) -> String {
 }
 
 /// Text of XML 1.0.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;")
 }
 

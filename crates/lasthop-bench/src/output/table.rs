@@ -11,8 +11,8 @@ use crate::rival::Rival;
 use crate::scenario::{LARGE, Work};
 use crate::spread::Spread;
 
-/// How many columns on the left are words; the others are figures, to the right.
-pub(crate) const WORD_COLUMNS: usize = 2;
+/// Columns on the left that are words, in the tables of a comparison.
+const WORD_COLUMNS: usize = 2;
 /// In the place of a figure that does not exist.
 const NOTHING: &str = "–";
 /// In the place of a latency that has no bound.
@@ -24,6 +24,8 @@ const GIB: f64 = (1_u64 << 30) as f64;
 pub(crate) struct Table {
     pub(crate) headings: Vec<&'static str>,
     pub(crate) rows: Vec<Vec<String>>,
+    /// How many columns on the left are words; the others are figures, to the right.
+    pub(crate) words: usize,
 }
 
 /// The table of a scenario.
@@ -65,6 +67,7 @@ pub(crate) fn summary(report: &Report) -> Option<Table> {
     (!rows.is_empty()).then_some(Table {
         headings: vec!["scenario", "figure", "over TCP", "over a Unix socket"],
         rows,
+        words: WORD_COLUMNS,
     })
 }
 
@@ -125,7 +128,11 @@ fn table<S>(
             rows.push(row);
         }
     }
-    Table { headings, rows }
+    Table {
+        headings,
+        rows,
+        words: WORD_COLUMNS,
+    }
 }
 
 fn throughput(readings: &[Comparison<Throughput>], large: bool) -> Table {
@@ -261,7 +268,7 @@ pub(crate) fn aligned(table: &Table) -> Vec<Vec<String>> {
     }
     for row in &mut rows {
         for (column, (cell, width)) in row.iter_mut().zip(&widths).enumerate() {
-            *cell = if column < WORD_COLUMNS {
+            *cell = if column < table.words {
                 format!("{cell:<width$}")
             } else {
                 format!("{cell:>width$}")

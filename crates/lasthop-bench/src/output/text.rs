@@ -50,7 +50,7 @@ pub(crate) fn render(report: &Report) -> String {
     text
 }
 
-fn write_table(text: &mut String, table: &Table) {
+pub(crate) fn write_table(text: &mut String, table: &Table) {
     for row in table::aligned(table) {
         let _ = writeln!(text, "{}", row.join("  ").trim_end());
     }

@@ -22,6 +22,11 @@ pub(super) fn command(
     ];
     let configuration = write_configuration(TEMPLATE, &words, setup, "haproxy.cfg")?;
     let mut command = Command::new(binary);
-    command.arg("-db").arg("-f").arg(configuration);
+    arguments(&mut command, &configuration);
     Ok(command)
+}
+
+/// What it is started with, wherever its configuration comes from.
+pub(super) fn arguments<'a>(command: &'a mut Command, configuration: &Path) -> &'a mut Command {
+    command.arg("-db").arg("-f").arg(configuration)
 }

@@ -2,10 +2,12 @@
 //!
 //! All listen on one TCP address of 127.0.0.1 and forward to one upstream with one worker. The configuration of each is
 //! a file beside its module, readable as it is. A proxy is measured as its process and the descendants of that process,
-//! which covers nginx' master and worker with the same rule as the others.
+//! which covers nginx' master and worker with the same rule as the others. Where one process is not enough, they are a
+//! [`fleet`].
 
 mod caddy;
 mod envoy;
+pub(crate) mod fleet;
 mod haproxy;
 mod lasthop;
 mod nginx;
@@ -94,6 +96,24 @@ pub(crate) struct Setup<'a> {
 }
 
 impl Found {
+    /// Looks for `rival` at `path`; without one, for lasthop beside this program and for the others as in
+    /// [`Self::look_for`].
+    pub(crate) fn look_for_by_default(
+        rival: Rival,
+        path: Option<&PathBuf>,
+    ) -> Result<Self, String> {
+        let path = match (path, rival) {
+            (Some(path), _) => Some(path.clone()),
+            (None, Rival::Lasthop) => {
+                let this = std::env::current_exe()
+                    .map_err(|error| format!("lasthop: our own binary is not found: {error}"))?;
+                Some(this.with_file_name(rival.name()))
+            }
+            (None, _) => None,
+        };
+        Self::look_for(rival, path.as_deref())
+    }
+
     /// Looks for `rival` at `path`, or else in `PATH` and `/usr/sbin`; says in words where it looked in vain.
     pub(crate) fn look_for(rival: Rival, path: Option<&Path>) -> Result<Self, String> {
         let name = rival.name();
@@ -170,12 +190,19 @@ fn write_configuration(
     if setup.fields == Fields::Same {
         text = text.replace("#same: ", "");
     }
-    for (word, value) in words {
-        text = text.replace(word, value);
-    }
+    let text = fill_in(&text, words);
     let path = setup.directory.join(name);
     fs::write(&path, text).map_err(BenchError::host(format!("write {}", path.display())))?;
     Ok(path)
+}
+
+/// A template with its words in their places.
+fn fill_in(template: &str, words: &[(&str, String)]) -> String {
+    words
+        .iter()
+        .fold(template.to_owned(), |text, (word, value)| {
+            text.replace(word, value)
+        })
 }
 
 #[cfg(test)]

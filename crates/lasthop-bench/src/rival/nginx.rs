@@ -25,11 +25,20 @@ pub(super) fn command(
     ];
     let configuration = write_configuration(TEMPLATE, &words, setup, "nginx.conf")?;
     let mut command = Command::new(binary);
+    arguments(&mut command, &configuration, setup.directory);
+    Ok(command)
+}
+
+/// What it is started with, wherever its configuration comes from.
+pub(super) fn arguments<'a>(
+    command: &'a mut Command,
+    configuration: &Path,
+    directory: &Path,
+) -> &'a mut Command {
     // Before it has read the file it would write to its packager's log, which is not ours to write to.
     command
         .args(["-e", "stderr", "-p"])
-        .arg(setup.directory)
+        .arg(directory)
         .arg("-c")
-        .arg(configuration);
-    Ok(command)
+        .arg(configuration)
 }

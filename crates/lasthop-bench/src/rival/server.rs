@@ -51,6 +51,35 @@ impl Server {
         }
     }
 
+    /// Starts one more on an address that others of them serve, and waits until `listeners` sockets listen there: that it
+    /// accepts connections would say nothing about the newcomer.
+    pub(super) fn start_beside(
+        name: &'static str,
+        start: Start,
+        complaints: PathBuf,
+        listeners: usize,
+    ) -> Result<Self, BenchError> {
+        let address = start.0;
+        let mut server = Self::start(name, start, complaints)?;
+        let deadline = Instant::now() + DEADLINE;
+        while listeners_on(address)? < listeners {
+            let what = if server.has_ended() {
+                "ended before it served"
+            } else if Instant::now() > deadline {
+                "does not listen beside the others"
+            } else {
+                thread::sleep(LOOK_INTERVAL);
+                continue;
+            };
+            return Err(BenchError::Rival {
+                name,
+                what,
+                complaints: server.complaints(),
+            });
+        }
+        Ok(server)
+    }
+
     fn start(name: &'static str, start: Start, complaints: PathBuf) -> Result<Self, BenchError> {
         let (address, mut command) = start;
         let stderr = File::create(&complaints)
@@ -105,6 +134,13 @@ impl Server {
         last_lines(&self.complaints)
     }
 
+    /// All that it said on its standard error.
+    pub(crate) fn said(&self) -> String {
+        // It explains a result; without it there is still the result.
+        let bytes = fs::read(&self.complaints).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
@@ -124,6 +160,22 @@ impl Drop for Server {
     }
 }
 
+/// Sockets that listen on an IPv4 address, by /proc/net/tcp (proc_net(5)), where they come first and have state 0A.
+fn listeners_on(address: SocketAddr) -> Result<usize, BenchError> {
+    let SocketAddr::V4(address) = address else {
+        return Ok(0); // proxies are started on 127.0.0.1 only
+    };
+    let octets = u32::from_ne_bytes(address.ip().octets());
+    let local = format!("{octets:08X}:{:04X}", address.port());
+    let table = fs::read_to_string("/proc/net/tcp")
+        .map_err(BenchError::host("read the table of this host's sockets"))?;
+    let listeners = table.lines().filter(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        words.next() == Some(&local) && words.nth(1) == Some("0A")
+    });
+    Ok(listeners.count())
+}
+
 /// The end of a file, each line on a line of its own, indented; empty if there is nothing.
 fn last_lines(path: &Path) -> String {
     // The file is there to explain another failure; without it that failure is still reported.
@@ -141,6 +193,15 @@ fn last_lines(path: &Path) -> String {
 mod tests {
     use super::*;
     use lasthop::demo::scratch::Scratch;
+
+    #[test]
+    fn a_listener_is_counted_on_its_address() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        assert_eq!(listeners_on(address).unwrap(), 1);
+        drop(listener);
+        assert_eq!(listeners_on(address).unwrap(), 0);
+    }
 
     #[test]
     fn a_server_that_ends_at_once_is_an_error_with_its_words() {
