@@ -20,6 +20,7 @@ mod host;
 mod interrupt;
 mod load;
 mod output;
+mod ports;
 mod report;
 mod rival;
 mod scenario;

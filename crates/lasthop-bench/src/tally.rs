@@ -35,12 +35,18 @@ fn error_in(line: &str) -> Option<&str> {
     })
 }
 
-/// The line with each number made a hash sign, so that times, ports and process numbers do not tell lines apart.
+/// The line without the time it begins with, and with each number made a hash sign, so that times, ports and process numbers do not tell lines apart.
 fn without_figures(line: &str) -> String {
     let mut text = String::new();
-    for letter in line.trim().chars().take(EXCERPT_LENGTH_MAX) {
+    let is_time = |letter: char| letter.is_ascii_digit() || "-/:.TZ ".contains(letter);
+    for letter in line
+        .trim_start_matches(is_time)
+        .trim()
+        .chars()
+        .take(EXCERPT_LENGTH_MAX)
+    {
         match letter {
-            '0'..='9' if text.ends_with('#') => {}
+            '0'..='9' | '#' if text.ends_with('#') => {}
             '0'..='9' => text.push('#'),
             '|' | '`' => text.push('\''),
             other => text.push(other),
@@ -67,7 +73,7 @@ mod tests {
             of(said),
             [
                 (
-                    "#/#/# [alert] #: # worker_connections are not enough".to_owned(),
+                    "[alert] #: # worker_connections are not enough".to_owned(),
                     2
                 ),
                 ("errno 99: Cannot assign requested address".to_owned(), 2),

@@ -6,7 +6,7 @@
 //! and [`HoldApp`], the guard that listens and starts as many of them as it takes.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::net::TcpListener;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
@@ -24,12 +24,11 @@ use tokio::sync::mpsc;
 use super::{Endpoint, PATIENCE, runtime, say};
 use crate::error::BenchError;
 use crate::interrupt::Interrupt;
+use crate::ports;
 use crate::upstream::{Transport, Upstream};
 
 /// Body bytes of each answer to a GET.
 pub(crate) const BODY_BYTES: usize = 2;
-/// Where it listens for TCP, and nowhere else.
-const ADDRESS: Ipv4Addr = Ipv4Addr::LOCALHOST;
 /// Asked of `listen(2)`; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
 /// Longest request head; proxies add a few hundred bytes to our load's.
@@ -104,9 +103,11 @@ fn listen(over: Transport, directory: &Path) -> io::Result<(OwnedFd, Upstream)> 
     let _inside = runtime.enter();
     match over {
         Transport::Tcp => {
-            let socket = TcpSocket::new_v4()?;
-            socket.bind(SocketAddrV4::new(ADDRESS, 0).into())?;
-            let listener = socket.listen(BACKLOG)?.into_std()?;
+            let listener = ports::outside_of_sources(|address| {
+                let socket = TcpSocket::new_v4()?;
+                socket.bind(address)?;
+                socket.listen(BACKLOG)?.into_std()
+            })?;
             listener.set_nonblocking(false)?;
             let address = listener.local_addr()?;
             Ok((listener.into(), Upstream::Tcp(address)))

@@ -16,9 +16,10 @@ use lasthop_kernel::limits;
 
 pub(crate) use sources::needed as sources_needed;
 
-use super::{Found, Rival, Server, fill_in, free_address};
+use super::{Found, Rival, Server, fill_in};
 use crate::accounting;
 use crate::error::BenchError;
+use crate::ports;
 use crate::upstream::Upstream;
 
 /// Descriptors of a process that are no connection's: listeners, logs, event loops.
@@ -50,7 +51,7 @@ impl Fleet {
         let write = |address| write_configuration(rival, address, processes, mission);
         let command = |path: &Path| command(rival, &proxy.binary, path, directory);
         let first = Server::start_on_a_free_port(rival.name(), directory, || {
-            let address = free_address()?;
+            let address = ports::free_address().map_err(BenchError::host("find a free port"))?;
             Ok((address, command(&write(address)?)))
         })?;
         let address = first.address();
