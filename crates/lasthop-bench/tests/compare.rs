@@ -8,15 +8,16 @@
     reason = "functions that tests share count as tests, which the lint cannot see here"
 )]
 
+mod support;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use lasthop::demo::scratch::Scratch;
 use lasthop_kernel::process::{self, Signal};
 
-const HARNESS: &str = env!("CARGO_BIN_EXE_lasthop-bench");
+use support::{HARNESS, assert_nothing_is_left, build_lasthop, mark_of};
 
 /// `compare`, without those that are no package of a distribution, so that it takes the same time on every host.
 fn compare(arguments: &[&str]) -> Command {
@@ -33,19 +34,6 @@ fn compare(arguments: &[&str]) -> Command {
         ])
         .args(arguments);
     command
-}
-
-/// Puts lasthop beside the harness, where that looks for it; cargo builds for a test only what is of its own package.
-fn build_lasthop() {
-    let profile = Path::new(HARNESS).parent().unwrap();
-    let mut build = Command::new(env!("CARGO"));
-    build
-        .args(["build", "--quiet", "-p", "lasthop", "--target-dir"])
-        .arg(profile.parent().unwrap());
-    if profile.ends_with("release") {
-        build.arg("--release");
-    }
-    assert!(build.status().unwrap().success());
 }
 
 #[test]
@@ -106,6 +94,7 @@ fn a_signal_leaves_no_process_and_no_file() {
     let mut said = BufReader::new(harness.stderr.take().unwrap()).lines();
     let begun = said.find(|line| line.as_ref().unwrap().contains("round 1 of 1"));
     assert!(begun.is_some(), "no run began");
+    let mark = mark_of(harness.id());
     process::signal(harness.id(), Signal::Terminate).unwrap();
     let rest: Vec<String> = said.map(Result::unwrap).collect();
     assert!(!harness.wait().unwrap().success());
@@ -113,15 +102,7 @@ fn a_signal_leaves_no_process_and_no_file() {
         rest.last().map(String::as_str),
         Some("lasthop-bench: interrupted")
     );
-    // Everything that it starts is given a directory of this name, or a file in it.
-    let mark = format!("/lasthop-{}-", harness.id());
-    assert_eq!(processes_with(&mark), Vec::<String>::new());
-    let left = fs::read_dir(std::env::temp_dir()).unwrap();
-    let left: Vec<PathBuf> = left
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.to_string_lossy().contains(&mark))
-        .collect();
-    assert_eq!(left, Vec::<PathBuf>::new());
+    assert_nothing_is_left(&mark);
 }
 
 #[test]
@@ -132,14 +113,4 @@ fn an_unknown_scenario_is_refused_before_anything_starts() {
         .unwrap();
     assert_eq!(said.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&said.stderr).contains("keepalive-64"));
-}
-
-/// The command lines of this host's processes in which `mark` stands.
-fn processes_with(mark: &str) -> Vec<String> {
-    fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok())
-        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
-        .filter(|line| line.contains(mark))
-        .collect()
 }
