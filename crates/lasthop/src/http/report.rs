@@ -1,7 +1,7 @@
 //! What the operator log says about a fault: once, then counted.
 //!
 //! The first of a kind is logged at once with the fix in words where the host can tell it; the next
-//! one after ten quiet seconds says how many were passed over, and where there is no next one the
+//! one after ten quiet seconds (a minute for shortages of ours) says how many were passed over, and where there is no next one the
 //! main thread says it ([`again`]). All workers count together.
 
 use super::advice;

@@ -8,6 +8,20 @@ use std::time::{Duration, Instant};
 /// How long a kind of failure stays quiet after it was logged.
 const QUIET: Duration = Duration::from_secs(10);
 
+/// The same for shortages of our own: they last, and what would help is said with the first.
+const QUIET_SHORTAGE: Duration = Duration::from_secs(60);
+
+/// The kinds that are such shortages.
+const SHORTAGES: [&str; 4] = ["source_ports", "backlog", "descriptors", "max_connections"];
+
+fn quiet(kind: &str) -> Duration {
+    if SHORTAGES.contains(&kind) {
+        QUIET_SHORTAGE
+    } else {
+        QUIET
+    }
+}
+
 /// What a failure is, and which upstream it concerns (an index): what makes two of them the same.
 pub type FailureKey = (&'static str, Option<usize>);
 
@@ -39,7 +53,7 @@ impl Repeats {
                 Some(0)
             }
             // Workers' clocks are coarse, each in its own way: `now` may be before `logged`.
-            Some(seen) if now.saturating_duration_since(seen.logged) >= QUIET => {
+            Some(seen) if now.saturating_duration_since(seen.logged) >= quiet(key.0) => {
                 seen.logged = now;
                 Some(std::mem::take(&mut seen.since))
             }
@@ -54,22 +68,24 @@ impl Repeats {
     /// to be asked every second or so, and logged. So what failures leave uncounted when they stop
     /// is told as well.
     pub fn due(&self, now: Instant) -> Vec<(FailureKey, u64)> {
-        self.take(|seen| {
-            let due = now.saturating_duration_since(seen.logged) >= QUIET;
+        self.take(|kind, seen| {
+            let due = now.saturating_duration_since(seen.logged) >= quiet(kind);
             due.then(|| seen.logged = now).is_some()
         })
     }
 
     /// Everything unlogged, due or not: at the end of the process.
     pub fn rest(&self) -> Vec<(FailureKey, u64)> {
-        self.take(|_| true)
+        self.take(|_, _| true)
     }
 
-    fn take(&self, mut is_due: impl FnMut(&mut Seen) -> bool) -> Vec<(FailureKey, u64)> {
+    fn take(&self, mut is_due: impl FnMut(&str, &mut Seen) -> bool) -> Vec<(FailureKey, u64)> {
         let mut all = self.lock();
         let unlogged = all.iter_mut().filter(|(_, seen)| seen.since > 0);
         let mut due: Vec<_> = unlogged
-            .filter_map(|(key, seen)| is_due(seen).then(|| (*key, std::mem::take(&mut seen.since))))
+            .filter_map(|(key, seen)| {
+                is_due(key.0, seen).then(|| (*key, std::mem::take(&mut seen.since)))
+            })
             .collect();
         // The map's order changes from start to start; a log's should not.
         due.sort_unstable();
@@ -109,6 +125,17 @@ mod tests {
             repeats.admit(("refused", Some(0)), start + 2 * QUIET),
             Some(0)
         );
+    }
+
+    #[test]
+    fn shortages_are_told_once_a_minute() {
+        let repeats = Repeats::default();
+        let start = Instant::now();
+        let key = ("source_ports", Some(0));
+        assert_eq!(repeats.admit(key, start), Some(0));
+        assert_eq!(repeats.admit(key, start + QUIET), None);
+        assert_eq!(repeats.due(start + QUIET), []);
+        assert_eq!(repeats.admit(key, start + QUIET_SHORTAGE), Some(1));
     }
 
     #[test]
