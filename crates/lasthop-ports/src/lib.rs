@@ -1,7 +1,8 @@
-//! Port ranges, tuples and capacity arithmetic: what can be known about source ports without asking a kernel.
+//! Port ranges, tuples, capacity, plans and the ledger: what can be known about source ports without asking a kernel.
 //!
-//! Pure: no I/O, no clock, no async, no unsafe, no dependency. Whoever has the texts and the counts (from `/proc`,
-//! from a recording of another host, from a property test) can call it; `lasthop-kernel` does the reading.
+//! Pure: no I/O, no clock, no async, no unsafe, no dependency but loom, where the ledger is tested with it. Whoever has the
+//! texts and the counts (from `/proc`, from a recording of another host, from a property test) can call it;
+//! `lasthop-kernel` does the reading.
 
 #![forbid(unsafe_code)]
 

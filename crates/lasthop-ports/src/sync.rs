@@ -1,5 +1,5 @@
 //! The atomics and the lock of the ledger: the standard library's, or loom's where loom explores every order of them
-//! (`RUSTFLAGS="--cfg loom" cargo test -p lasthop-ports --test loom_ledger --release`).
+//! (`tests/loom_ledger`).
 
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};

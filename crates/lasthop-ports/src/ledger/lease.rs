@@ -27,8 +27,8 @@ pub struct Lease {
     /// The number of the pair in the plan.
     pub(super) pair: u32,
     pub(super) crowded: bool,
-    /// How the connection ended, once that is known.
-    pub(super) ended: Option<Ended>,
+    /// How the connection ended and when, once that is known.
+    pub(super) ended: Option<(Ended, Instant)>,
 }
 
 impl Lease {
@@ -67,19 +67,20 @@ impl Lease {
 
     /// Notes how the connection ended, at `now`, just before its socket is closed. A TIME_WAIT that is noted stays noted.
     pub fn ended(&mut self, how: Ended, now: Instant) {
-        if self.ended == Some(Ended::ByUs) {
-            return;
+        if !matches!(self.ended, Some((Ended::ByUs, _))) {
+            self.ended = Some((how, now));
         }
-        if how == Ended::ByUs {
-            self.ledger.cool(self.pair, now);
-        }
-        self.ended = Some(how);
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.ledger.release(self.pair, self.ended);
+        match self.ended {
+            Some((Ended::ByUs, when)) => self.ledger.cool(self.pair, when),
+            Some((Ended::ByApp | Ended::Reset, _)) => self.ledger.release(self.pair, true),
+            // Nobody has asked how. Should it be in TIME_WAIT, a reading will tell.
+            None => self.ledger.release(self.pair, false),
+        }
     }
 }
 

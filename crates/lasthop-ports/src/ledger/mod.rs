@@ -40,7 +40,7 @@ const CHUNK: u32 = 64;
 
 /// Every account costs loom time.
 #[cfg(loom)]
-const CHUNK: u32 = 1;
+const CHUNK: u32 = 2;
 
 /// How long a refusal by the kernel stands where no reading says otherwise.
 const BARRED: Duration = Duration::from_secs(1);
@@ -243,10 +243,10 @@ impl Ledger {
         }
     }
 
-    fn release(&self, number: u32, ended: Option<Ended>) {
+    fn release(&self, number: u32, leaves_nothing: bool) {
         if let Some(pair) = self.known_pair(number) {
             pair.release();
-            if matches!(ended, Some(Ended::ByApp | Ended::Reset)) {
+            if leaves_nothing {
                 // Whoever else uses the pair: one port is free.
                 pair.unbar();
             }

@@ -12,8 +12,7 @@ use super::ring::{Ring, step};
 use crate::snapshot::PairCount;
 use crate::sync::{AtomicU8, AtomicU64, Mutex, MutexGuard, Ordering};
 
-/// Bits of one count. A pair has 65,535 ports, and what is counted twice for a moment (live and cooling, while a
-/// connection is being closed) does not come near a million.
+/// Bits of one count. A pair has 65,535 ports; what others hold is cut to what fits.
 const COUNT_BITS: u32 = 21;
 
 const COUNT_MAX: u32 = (1 << COUNT_BITS) - 1;
@@ -135,14 +134,17 @@ impl Pair {
         }
     }
 
-    /// Notes that a connection of ours is about to leave its tuple in TIME_WAIT. Before the port is given back, so that
-    /// it is never counted as free in between.
+    /// Gives a port of ours back to cool from `now` on: it is never counted as free in between, nor twice.
     pub(super) fn cool(&self, now: u64, cooling: Duration) {
         let mut ring = self.ring();
         let over = ring.advance(now, cooling);
         ring.add();
         // Under the lock, so that the sum is the ring's.
-        self.taken.fetch_add(COOLING, Ordering::AcqRel);
+        let before = self.taken.fetch_add(COOLING - LIVE, Ordering::AcqRel);
+        debug_assert!(
+            Usage::unpacked(before).live > 0,
+            "more ports given back than taken"
+        );
         self.taken
             .fetch_sub(u64::from(over) * COOLING, Ordering::AcqRel);
         // Relaxed: it only spares a look, and is read again at the next.
