@@ -390,7 +390,7 @@ fn source_ports_that_are_used_up_are_told_with_their_number() {
         let dir = TempDir::new();
         let address = format!("unix:{}", dir.join("front.sock").display());
         let proxy = Setup::to(&[&app.target()])
-            .upstream("queue = { size = 100, timeout = \"200ms\" }")
+            .upstream("source = \"kernel\"\nqueue = { size = 100, timeout = \"200ms\" }")
             .on(&address)
             .start();
         let mut holding: Vec<_> = (0..10).map(|_| asking(&proxy)).collect();
@@ -398,7 +398,7 @@ fn source_ports_that_are_used_up_are_told_with_their_number() {
         let row = behind_us(
             (503, "connection_limit_reached"),
             "source_ports",
-            "source ports: all 10 (40000-40009) in use towards 127.0.0.1:3000",
+            "source ports towards 127.0.0.1:3000: all 10 in use (10 ours, 0 in TIME_WAIT, 0 of others), range 40000-40009",
             "ip_local_port_range",
         );
         fails_to_connect(&proxy, &row, Some("127.0.0.1:3000"));

@@ -52,8 +52,10 @@ fn a_request_beyond_the_last_source_port_gets_503_and_the_log_has_the_numbers() 
     namespace::with_ports(TEN_PORTS, || {
         let gate = Gate::closed();
         let app = app_in_namespace(&gate);
-        let (proxy, _dir) =
-            on_a_unix_socket(&app.target(), "queue = { size = 100, timeout = \"200ms\" }");
+        let (proxy, _dir) = on_a_unix_socket(
+            &app.target(),
+            "source = \"kernel\"\nqueue = { size = 100, timeout = \"200ms\" }",
+        );
         let mut holding = asking(&proxy, 10);
         app.wait_for_accepted(10);
         let mut eleventh = proxy.client();
@@ -77,7 +79,7 @@ fn a_request_that_waits_for_a_source_port_is_served_when_one_comes_free() {
     namespace::with_ports(TEN_PORTS, || {
         let gate = Gate::closed();
         let app = app_in_namespace(&gate);
-        let (proxy, _dir) = on_a_unix_socket(&app.target(), "");
+        let (proxy, _dir) = on_a_unix_socket(&app.target(), "source = \"kernel\"");
         let mut clients = asking(&proxy, 10);
         app.wait_for_accepted(10);
         let mut waiting = asking(&proxy, 20);
