@@ -26,6 +26,8 @@ pub struct Account {
     /// The first upstream that has it, for the log.
     upstream: String,
     alarm: Arc<Alarm>,
+    /// The watcher should look at it.
+    wants_a_look: AtomicBool,
     has_spilled: AtomicBool,
     /// Who holds ports in a way that keeps others from them, where that was seen.
     neighbour: Mutex<Option<String>>,
@@ -56,6 +58,7 @@ impl Account {
             target: target.to_string(),
             upstream: upstream.to_owned(),
             alarm,
+            wants_a_look: AtomicBool::new(true),
             has_spilled: AtomicBool::new(false),
             neighbour: Mutex::new(None),
         })
@@ -78,13 +81,14 @@ impl Account {
     pub fn next(&self, walk: &mut Walk) -> Result<Grant, NoPorts> {
         match self.ledger.next(walk, Instant::now()) {
             Ok(grant) => {
-                if grant.lease.is_crowded() {
-                    self.alarm.crowded();
+                // A load, as long as the watcher has been asked: the line is read by all and seldom written.
+                if grant.lease.is_crowded() && !self.wants_a_look() {
+                    self.ask_for_a_look();
                 }
                 Ok(grant)
             }
             Err(full) => {
-                self.alarm.urgent();
+                self.ask_for_a_look();
                 Err(self.no_ports(full))
             }
         }
@@ -101,7 +105,21 @@ impl Account {
     /// The kernel refused a connection on this pair.
     pub fn refused(&self, walk: &mut Walk, grant: Grant, refusal: Refusal) {
         self.ledger.refused(walk, grant, refusal, Instant::now());
-        self.alarm.urgent();
+        self.ask_for_a_look();
+    }
+
+    /// Whether somebody has asked for a look since the last one.
+    pub(super) fn wants_a_look(&self) -> bool {
+        self.wants_a_look.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_looked_at(&self) {
+        self.wants_a_look.store(false, Ordering::Relaxed);
+    }
+
+    fn ask_for_a_look(&self) {
+        self.wants_a_look.store(true, Ordering::Relaxed);
+        self.alarm.ring();
     }
 
     /// What is in use now, by pair.

@@ -1,8 +1,9 @@
 //! The thread that keeps the ledgers true: it reads the kernel's table, finds out how apps listen, and tries pairs.
 //!
-//! Sleeps until a worker rings the alarm, because an account is crowded or a connection was refused. Then it reads at
-//! most once a second, and less often where a reading takes long, until nothing is crowded any more. Nothing here is
-//! ever waited for by a worker.
+//! Each account is read once at the start: other instances may be there already. Then the thread sleeps until a worker
+//! rings the alarm, because an account is crowded or a connection was refused. That account it reads at most once a
+//! second, and less often where a reading takes long, until it is not crowded any more. Nothing here is ever waited for
+//! by a worker.
 
 use std::io;
 use std::sync::Arc;
@@ -30,28 +31,14 @@ const ROUND: Duration = Duration::from_millis(5);
 #[derive(Debug, Default)]
 pub(super) struct Alarm {
     bell: Notify,
-    /// The watcher is up and looks again by itself.
-    is_watching: AtomicBool,
     /// The bell has been rung and not been heard yet.
     is_rung: AtomicBool,
     is_over: AtomicBool,
 }
 
 impl Alarm {
-    /// An account gets crowded: a reading is due within a second.
-    pub(super) fn crowded(&self) {
-        // A load, as long as the watcher is up: the line is read by all and seldom written.
-        if !self.is_watching.load(Ordering::Relaxed) {
-            self.ring();
-        }
-    }
-
-    /// A connection found no port, or was refused one: somebody should look at once.
-    pub(super) fn urgent(&self) {
-        self.ring();
-    }
-
-    fn ring(&self) {
+    /// Somebody should look at the accounts that want it.
+    pub(super) fn ring(&self) {
         if !self.is_rung.swap(true, Ordering::AcqRel) {
             self.bell.notify_one();
         }
@@ -124,11 +111,17 @@ impl Watched {
         }
     }
 
-    /// Looks at the account if it is time; whether it has to be looked at again.
+    /// Looks at the account if it wants it and it is time; whether it has to be looked at again.
     async fn round(&mut self) -> bool {
         let ledger = self.account.ledger();
+        let is_busy = |now| ledger.is_crowded(now) || ledger.is_at_its_last_resort(now);
         let now = Instant::now();
+        if !self.account.wants_a_look() && !is_busy(now) {
+            return false;
+        }
         if now >= self.due {
+            // Before the look: who asks while it goes on is heard.
+            self.account.is_looked_at();
             ledger.set_host(survey::host());
             if let Err(error) = reading::read(ledger)
                 && !std::mem::replace(&mut self.is_blind, true)
@@ -145,14 +138,12 @@ impl Watched {
             self.due = now + PERIOD.max(took * REST_FACTOR);
         }
         self.proofs.go_on(ledger).await;
-        ledger.is_crowded(Instant::now()) || ledger.is_at_its_last_resort(Instant::now())
+        self.account.wants_a_look() || is_busy(Instant::now())
     }
 }
 
 async fn watch(mut accounts: Vec<Watched>, alarm: &Alarm) {
-    // The first reading seeds the ledgers: other instances may be there already.
     loop {
-        alarm.is_watching.store(true, Ordering::Relaxed);
         alarm.is_rung.store(false, Ordering::Release);
         let mut again = false;
         for watched in &mut accounts {
@@ -160,10 +151,9 @@ async fn watch(mut accounts: Vec<Watched>, alarm: &Alarm) {
         }
         tokio::time::sleep(ROUND).await;
         if again {
-            // Early only where it is urgent.
+            // Early only where somebody asks.
             let _ = timeout(PERIOD, alarm.bell.notified()).await;
         } else {
-            alarm.is_watching.store(false, Ordering::Relaxed);
             alarm.bell.notified().await;
         }
         if alarm.is_over.load(Ordering::Acquire) {
