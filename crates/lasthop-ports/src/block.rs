@@ -144,6 +144,15 @@ impl AddressBlock {
         (address_of(self.first, first & !inside), prefix)
     }
 
+    /// The first `n` addresses; at least one, and no more than there are.
+    #[must_use]
+    pub fn first_n(self, n: u64) -> Self {
+        Self {
+            len: self.len.min(n.max(1)),
+            ..self
+        }
+    }
+
     /// The block without its first address; none where that was the only one.
     #[must_use]
     pub fn without_first(self) -> Option<Self> {
@@ -275,6 +284,12 @@ mod tests {
         assert_eq!((rest.first(), rest.len()), (ip("127.0.0.2"), 5));
         assert_eq!(rest.covering_network(), (ip("127.0.0.0"), 29));
         assert_eq!(AddressBlock::single(ip("::1")).without_first(), None);
+        for (n, len) in [(0, 1), (2, 2), (9, 5)] {
+            assert_eq!(
+                (rest.first_n(n).first(), rest.first_n(n).len()),
+                (rest.first(), len)
+            );
+        }
         assert_eq!(block("::", 0).unwrap().covering_network().0, ip("::"));
     }
 

@@ -17,7 +17,7 @@ mod sync;
 pub mod tuple;
 
 pub use block::{AddressBlock, BlockError};
-pub use capacity::Capacity;
+pub use capacity::{Advice, Bound, Capacity, Change, Limits, TargetCapacity, Term};
 pub use host::{HostPorts, TimeWaitReuse};
 pub use ledger::{Ended, Full, Grant, Lease, Ledger, Refusal, Walk};
 pub use plan::{Condition, Plan, PlannedPair, Sources, Stage};

@@ -4,8 +4,14 @@
 //! hold its tuple for a minute. Kept as its three terms and not as one number, because an operator believes a figure
 //! that shows its working.
 
+mod advice;
+mod target;
+
 use crate::range::{PortRange, ReservedPorts};
 use std::fmt;
+
+pub use advice::{Advice, Change};
+pub use target::{Bound, Limits, TargetCapacity, Term};
 
 /// (ports of the range - reserved ports in it) x pairs of source and target address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,17 +68,33 @@ impl fmt::Display for Capacity {
     /// The whole sum on one line, such as
     /// `28,232 ports (32768-60999) - 2 reserved = 28,230 per pair; x 3 pairs = 84,690 connections`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = if self.pairs == 1 { "pair" } else { "pairs" };
+        self.fmt_per_pair(f)?;
+        let (pairs, total) = (Pairs(self.pairs), Grouped(self.total()));
+        write!(f, "; x {pairs} = {total} connections")
+    }
+}
+
+impl Capacity {
+    /// The first half: `28,232 ports (32768-60999) - 2 reserved = 28,230 per pair`.
+    fn fmt_per_pair(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} ports ({}) - {} reserved = {} per pair; x {} {plural} = {} connections",
+            "{} ports ({}) - {} reserved = {} per pair",
             Grouped(self.range.len().into()),
             self.range,
             Grouped(self.reserved.into()),
             Grouped(self.per_pair().into()),
-            Grouped(self.pairs.into()),
-            Grouped(self.total()),
         )
+    }
+}
+
+/// `1 pair`, `8,192 pairs`.
+struct Pairs(u32);
+
+impl fmt::Display for Pairs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0 == 1 { "pair" } else { "pairs" };
+        write!(f, "{} {plural}", Grouped(self.0.into()))
     }
 }
 
