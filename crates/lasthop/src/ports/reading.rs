@@ -72,22 +72,18 @@ fn read_listeners(ledger: &Ledger) -> Result<Gate, DiagError> {
     })
 }
 
-/// The destinations of the plan, each once, as networks to filter by. Those that are spread are read also while nothing
-/// of ours goes there: another instance's may.
+/// The destinations of the plan as networks to filter by, none of which is in another: what is read twice would count as
+/// somebody else's. Those that are spread are read also while nothing of ours goes there: another instance's may.
 fn destinations(ledger: &Ledger) -> Vec<Destination> {
-    let mut destinations: Vec<Destination> = Vec::new();
-    for stage in ledger.plan().stages() {
-        let (network, prefix) = stage.destinations.covering_network();
-        let destination = Destination {
+    let port = Some(ledger.plan().port());
+    let networks = ledger.plan().destination_networks().into_iter();
+    networks
+        .map(|(network, prefix)| Destination {
             network,
             prefix,
-            port: Some(ledger.plan().port()),
-        };
-        if !destinations.contains(&destination) {
-            destinations.push(destination);
-        }
-    }
-    destinations
+            port,
+        })
+        .collect()
 }
 
 /// How many wait in the queue of whoever listens at a target, and how many could; none where nobody does or nothing can
