@@ -152,7 +152,7 @@ fn a_reading_takes_nothing_from_those_who_lease_cool_and_release_meanwhile() {
                 drop(lease(&ledger, now));
             })
         };
-        let before = ledger.before_reading();
+        let before = ledger.before_reading(now);
         // It began before the connection was closed, and so saw it and no TIME_WAIT.
         let mut seen = Snapshot::new(TimeWaitReuse::Loopback(SECOND));
         seen.add(local(), local(), Holding::Connection);
@@ -181,7 +181,7 @@ fn a_reading_while_one_cools_and_one_leases_leaves_every_limit_kept() {
             let ledger = Arc::clone(&ledger);
             thread::spawn(move || lease(&ledger, now))
         };
-        let before = ledger.before_reading();
+        let before = ledger.before_reading(now);
         // Ours, and one of others: so the pair is full, or was when the reading began.
         let mut seen = Snapshot::new(TimeWaitReuse::Loopback(SECOND));
         seen.add(local(), local(), Holding::Connection);

@@ -139,13 +139,16 @@ impl Ledger {
         pairs.len() > 1 || pairs.iter().any(|(_, usage)| usage.total() > half)
     }
 
-    /// Our connections and what of ours cools, by pair: taken just before a reading begins, and given to
-    /// [`Ledger::correct`] with it. One reading at a time. What has cooled counts until somebody has looked since, as
-    /// [`Ledger::is_crowded`] does.
+    /// Our connections and what of ours cools at `now`, by pair: taken just before a reading begins, and given to
+    /// [`Ledger::correct`] with it. One reading at a time.
     #[must_use]
-    pub fn before_reading(&self) -> Vec<(u32, u32)> {
+    pub fn before_reading(&self, now: Instant) -> Vec<(u32, u32)> {
+        let now = self.moment(now);
         self.known()
-            .map(|(number, pair)| (number, pair.before_reading()))
+            .map(|(number, pair)| {
+                pair.settle(now, self.cooling_time(number));
+                (number, pair.before_reading())
+            })
             .collect()
     }
 

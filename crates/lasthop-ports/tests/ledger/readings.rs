@@ -27,7 +27,7 @@ fn reading(seen: &[(&str, u32, Holding)]) -> Snapshot {
 fn what_others_hold_is_seen_and_left_to_them() {
     let bench = Bench::new(spilling("127.64.0.0/30"), host(10));
     let _ours = bench.leases(2);
-    let before = bench.ledger.before_reading();
+    let before = bench.ledger.before_reading(bench.now());
     bench.ledger.correct(
         &before,
         &reading(&[
@@ -53,7 +53,7 @@ fn what_others_hold_is_seen_and_left_to_them() {
     // They go, and the next reading says so.
     bench
         .ledger
-        .correct(&bench.ledger.before_reading(), &reading(&[]));
+        .correct(&bench.ledger.before_reading(bench.now()), &reading(&[]));
     assert_eq!(bench.usage(), ["127.0.0.1 -> 127.0.0.1: 3+0+0"]);
 }
 
@@ -71,7 +71,7 @@ fn what_we_open_or_close_during_a_reading_is_not_theirs() {
     ] {
         let bench = Bench::new(vec![kernel("127.0.0.1", Condition::None)], host(20));
         let mut leases = bench.leases(held_before);
-        let before = bench.ledger.before_reading();
+        let before = bench.ledger.before_reading(bench.now());
         if let Ok(more) = usize::try_from(change) {
             leases.extend(bench.leases(more));
         } else {
@@ -104,7 +104,7 @@ fn what_is_not_in_time_wait_does_not_cool() {
     }
     assert_eq!(bench.usage(), ["127.0.0.1 -> 127.0.0.1: 0+6+0"]);
     // The kernel has dropped four of them (net.ipv4.tcp_max_tw_buckets).
-    let before = bench.ledger.before_reading();
+    let before = bench.ledger.before_reading(bench.now());
     let mut seen = Snapshot::new(TimeWaitReuse::Never);
     for age in [10, 20] {
         seen.add(
@@ -127,7 +127,7 @@ fn what_we_close_during_a_reading_goes_on_cooling() {
     let bench = Bench::new(vec![kernel("127.0.0.1", Condition::None)], host(10));
     let mut leases = bench.leases(4);
     bench.end(leases.remove(0), Ended::ByUs);
-    let before = bench.ledger.before_reading();
+    let before = bench.ledger.before_reading(bench.now());
     for lease in leases {
         bench.end(lease, Ended::ByUs);
     }
@@ -143,7 +143,7 @@ fn what_we_close_during_a_reading_goes_on_cooling() {
 #[test]
 fn what_others_left_in_time_wait_holds_a_port_until_it_can_be_reused() {
     let bench = Bench::new(vec![kernel("127.0.0.1", Condition::None)], host(3));
-    let before = bench.ledger.before_reading();
+    let before = bench.ledger.before_reading(bench.now());
     bench.ledger.correct(
         &before,
         &reading(&[
@@ -163,7 +163,7 @@ fn a_reading_that_shows_room_opens_a_refused_pair() {
     bench.ledger.allowed(&grant);
     for (others, spills) in [(10, true), (9, false)] {
         bench.ledger.correct(
-            &bench.ledger.before_reading(),
+            &bench.ledger.before_reading(bench.now()),
             &reading(&[
                 ("127.0.0.1", others, Holding::Connection),
                 ("127.64.0.1", 1, Holding::Connection),
@@ -179,7 +179,7 @@ fn a_reading_that_explains_nothing_leaves_a_disputed_pair_barred() {
     bench.refuse(&mut Walk::default(), Refusal::NoPort);
     bench
         .ledger
-        .correct(&bench.ledger.before_reading(), &reading(&[]));
+        .correct(&bench.ledger.before_reading(bench.now()), &reading(&[]));
     assert!(bench.next().unwrap_err().is_disputed);
 }
 
@@ -191,7 +191,7 @@ fn a_reading_that_explains_a_refusal_ends_the_dispute() {
     assert!(bench.next().unwrap_err().is_disputed);
     let full = |others| {
         bench.ledger.correct(
-            &bench.ledger.before_reading(),
+            &bench.ledger.before_reading(bench.now()),
             &reading(&[("127.0.0.1", others, Holding::Connection)]),
         );
         bench.next()
@@ -218,7 +218,9 @@ fn nothing_is_put_down_to_a_pair_whose_source_is_not_known() {
     for _ in 0..10 {
         seen.add(ip("10.9.9.1"), ip("10.9.9.9"), Holding::Connection);
     }
-    bench.ledger.correct(&bench.ledger.before_reading(), &seen);
+    bench
+        .ledger
+        .correct(&bench.ledger.before_reading(bench.now()), &seen);
     assert!(bench.next().is_ok());
 }
 
@@ -230,7 +232,9 @@ fn a_reading_of_more_pairs_than_the_plan_has_makes_no_more_accounts() {
         let source = std::net::Ipv4Addr::from_bits(0x7f40_0001 + n);
         seen.add(source.into(), ip("127.0.0.1"), Holding::Connection);
     }
-    bench.ledger.correct(&bench.ledger.before_reading(), &seen);
+    bench
+        .ledger
+        .correct(&bench.ledger.before_reading(bench.now()), &seen);
     // All sources of the plan, and the first pair.
     assert_eq!(bench.usage().len(), 8192 + 1);
 }

@@ -1,6 +1,7 @@
 //! One reading of the kernel's tables for one ledger: who holds which ports towards the target, and how the app listens.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use lasthop_kernel::sock_diag::{self, Destination, DiagError, TcpFilter, TcpListening};
 use lasthop_kernel::socket::TcpState;
@@ -20,7 +21,7 @@ pub(super) fn read(ledger: &Ledger) -> Result<(), DiagError> {
 }
 
 fn read_connections(ledger: &Ledger) -> Result<(), DiagError> {
-    let before = ledger.before_reading();
+    let before = ledger.before_reading(Instant::now());
     let mut reading = Snapshot::new(ledger.reuse());
     for destination in destinations(ledger) {
         let filter = TcpFilter {
