@@ -37,6 +37,7 @@ mod reuse;
 mod routes;
 mod shedding;
 mod shortages;
+mod source_ports;
 mod streaming;
 mod timeouts;
 mod upgrade;

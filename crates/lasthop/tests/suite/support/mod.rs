@@ -5,6 +5,7 @@
 pub(crate) mod address;
 pub(crate) mod app;
 pub(crate) mod client;
+pub(crate) mod crowd;
 pub(crate) mod gate;
 pub(crate) mod lasthop;
 pub(crate) mod lines;
@@ -12,6 +13,7 @@ pub(crate) mod logs;
 pub(crate) mod message;
 pub(crate) mod misbehave;
 pub(crate) mod namespace;
+pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod programs;
 pub(crate) mod tempdir;
@@ -22,9 +24,11 @@ use std::time::Duration;
 pub(crate) use address::Address;
 pub(crate) use app::{App, Conn, Place};
 pub(crate) use client::{Answer, Client};
+pub(crate) use crowd::{After, Crowd, CrowdApp};
 pub(crate) use gate::Gate;
 pub(crate) use lasthop::{Lasthop, Setup};
 pub(crate) use message::{Framing, Head};
+pub(crate) use ports::Watched;
 pub(crate) use tempdir::TempDir;
 pub(crate) use wire::Ending;
 

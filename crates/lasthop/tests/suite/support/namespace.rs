@@ -6,6 +6,7 @@
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use lasthop_kernel::limits;
 use lasthop_kernel::namespace::isolate;
 
 use super::PATIENCE;
@@ -54,4 +55,26 @@ pub(crate) fn with_ports<F: FnOnce()>(ports: &str, test: F) {
         begun.elapsed(),
         stderr.so_far().join("\n")
     );
+}
+
+/// Sets a sysctl of the namespace, by its path below `/proc/sys`.
+pub(crate) fn set(path: &str, value: &str) {
+    let path = format!("/proc/sys/{path}");
+    std::fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
+}
+
+/// Runs ip(8), nft(8) and the like in the namespace.
+pub(crate) fn run(words: &str) {
+    let mut words = words.split_whitespace();
+    let output = Command::new(words.next().expect("a program"))
+        .args(words)
+        .stdin(Stdio::null())
+        .output();
+    let output = output.expect("a program that programs::… has found");
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// Descriptors for crowds: as many as the host allows this process.
+pub(crate) fn raise_descriptors() {
+    limits::raise_nofile().expect("setrlimit(2)");
 }

@@ -53,6 +53,16 @@ pub(crate) fn prometheus() -> Result<(String, String), String> {
     Ok(("prometheus".to_owned(), "promtool".to_owned()))
 }
 
+/// ip(8), which gives a namespace addresses.
+pub(crate) fn ip() -> Result<(), String> {
+    works("ip", &["-Version"])
+}
+
+/// nft(8), which gives it rules.
+pub(crate) fn nft() -> Result<(), String> {
+    works("nft", &["--version"])
+}
+
 fn works(program: &str, arguments: &[&str]) -> Result<(), String> {
     let output = Command::new(program)
         .args(arguments)
