@@ -121,4 +121,14 @@ pub(super) fn metrics(view: &View, page: &mut Page) {
         "Source ports that a pair of addresses has.",
         |pair| pair.limit,
     );
+    let mut family = page.family(
+        "lasthop_source_ports_refusals_total",
+        Kind::Counter,
+        "Attempts on a pair of addresses that the kernel refused although there should have been room; the next was tried.",
+    );
+    for (index, upstream) in view.config.upstreams.iter().enumerate() {
+        let accounts = view.ports.of_upstream(index).iter().flatten();
+        let refusals: u64 = accounts.map(|account| account.refusals()).sum();
+        family.sample(&[("upstream", &*upstream.name)], refusals);
+    }
 }

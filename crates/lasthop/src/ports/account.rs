@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -29,6 +29,8 @@ pub struct Account {
     /// The watcher should look at it.
     wants_a_look: AtomicBool,
     has_spilled: AtomicBool,
+    /// Ports that the kernel has refused. Seldom: counted here for all workers.
+    refusals: AtomicU64,
     /// Who holds ports in a way that keeps others from them, where that was seen.
     neighbour: Mutex<Option<String>>,
 }
@@ -60,6 +62,7 @@ impl Account {
             alarm,
             wants_a_look: AtomicBool::new(true),
             has_spilled: AtomicBool::new(false),
+            refusals: AtomicU64::new(0),
             neighbour: Mutex::new(None),
         })
     }
@@ -104,6 +107,8 @@ impl Account {
 
     /// The kernel refused a connection on this pair.
     pub fn refused(&self, walk: &mut Walk, grant: Grant, refusal: Refusal) {
+        // A count and nothing more hangs on it.
+        self.refusals.fetch_add(1, Ordering::Relaxed);
         self.ledger.refused(walk, grant, refusal, Instant::now());
         self.ask_for_a_look();
     }
@@ -120,6 +125,12 @@ impl Account {
     fn ask_for_a_look(&self) {
         self.wants_a_look.store(true, Ordering::Relaxed);
         self.alarm.ring();
+    }
+
+    /// How often the kernel has refused a connection on a pair where the ledger knew of room: each has cost a search of
+    /// up to milliseconds.
+    pub fn refusals(&self) -> u64 {
+        self.refusals.load(Ordering::Relaxed)
     }
 
     /// What is in use now, by pair.

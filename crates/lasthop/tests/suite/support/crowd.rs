@@ -3,6 +3,7 @@
 //!
 //! For what is tested by number. What is tested by bytes has the scripted app and the strict client, one thread each.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -114,10 +115,17 @@ impl CrowdApp {
 
     /// The source addresses of all connections so far, each once, in order.
     pub(crate) fn sources(&self) -> Vec<IpAddr> {
-        let mut sources: Vec<_> = self.seen().iter().map(|seen| seen.source.ip()).collect();
-        sources.sort_unstable();
-        sources.dedup();
-        sources
+        once(self.seen().iter().map(|seen| seen.source.ip()))
+    }
+
+    /// The addresses at which it was reached so far, each once, in order.
+    pub(crate) fn destinations(&self) -> Vec<IpAddr> {
+        once(self.seen().iter().map(|seen| seen.destination.ip()))
+    }
+
+    /// How many connections are open.
+    pub(crate) fn open(&self) -> usize {
+        self.shared.counts.lock().unwrap().open
     }
 
     /// Waits until so many connections are open, no more and no fewer.
@@ -142,6 +150,11 @@ impl Drop for CrowdApp {
             assert!(ended.is_ok() || std::thread::panicking(), "the app failed");
         }
     }
+}
+
+fn once(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
+    let addresses: BTreeSet<_> = addresses.collect();
+    addresses.into_iter().collect()
 }
 
 async fn accept(listener: Socket, after: After, shared: Arc<Shared>) {
@@ -305,11 +318,6 @@ impl Crowd {
         refused
     }
 
-    /// How many tunnels there are.
-    pub(crate) fn len(&self) -> usize {
-        self.tunnels.len()
-    }
-
     /// The addresses that the tunnels come from, as the app sees them, in the order of their beginning.
     pub(crate) fn sources(&self) -> Vec<IpAddr> {
         self.tunnels.iter().map(|tunnel| tunnel.source).collect()
@@ -339,6 +347,7 @@ impl Crowd {
     /// Everybody but the first so many leaves.
     pub(crate) fn keep(&mut self, count: usize) {
         let _inside = self.runtime.enter();
+        // Only their end of each is closed: the proxy closes towards the app.
         self.tunnels.truncate(count);
     }
 }

@@ -25,6 +25,7 @@ pub(crate) struct Setup {
     more: String,
     address: String,
     words: Vec<String>,
+    prepare: fn(&mut Command) -> &mut Command,
 }
 
 impl Setup {
@@ -39,6 +40,7 @@ impl Setup {
             more: String::new(),
             address: "127.0.0.1:0".to_owned(),
             words: vec![binary().to_owned(), "run".to_owned()],
+            prepare: |command| command,
         }
     }
 
@@ -100,6 +102,12 @@ impl Setup {
         self.instead_of_binary(&["sh", "-c", &script, binary(), "run"])
     }
 
+    /// Something is done to the command before it starts, such as taking an option of the kernel from it.
+    pub(crate) fn prepared(mut self, prepare: fn(&mut Command) -> &mut Command) -> Self {
+        self.prepare = prepare;
+        self
+    }
+
     /// The configuration file.
     pub(crate) fn toml(&self) -> String {
         let Self {
@@ -136,6 +144,7 @@ impl Setup {
         let listeners = 1 + self.more.matches("[[listener]]").count();
         let mut command = Command::new(&self.words[0]);
         command.args(&self.words[1..]).arg(&file);
+        (self.prepare)(&mut command);
         Lasthop::spawn(command, listeners, dir)
     }
 }

@@ -1,0 +1,84 @@
+//! Hosts that are not as most are: settings that keep ports in TIME_WAIT for a minute, kernels and sandboxes that lack
+//! something. What is missing costs room or foresight, and no request.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use lasthop_kernel::namespace::{deny_port_range_option, deny_sock_diag};
+
+use crate::support::crowd::ask;
+use crate::support::{After, Crowd, CrowdApp, Setup, Watched, namespace};
+
+const HUNDRED_PORTS: &str = "40000 40099";
+
+/// Many more requests than one pair has ports, each on a connection that we close.
+fn serves_more_than_ports(setting: &str) {
+    namespace::set(setting, "0");
+    let app = CrowdApp::at("127.0.0.1:3000", After::Keeps);
+    let watched = Watched::to(&app.target(), "keepalive = { idle = 0 }");
+    let tally = ask(
+        &watched.proxy,
+        20,
+        Duration::from_secs(4),
+        Duration::from_millis(40),
+    );
+    assert_eq!(tally.failed, 0, "{tally:?}");
+    assert!(tally.served > 1000, "{tally:?}");
+    // None comes back for a minute, so each hundred had to come from another address.
+    assert!(app.sources().len() * 100 >= tally.served, "{tally:?}");
+}
+
+#[test]
+fn without_tcp_timestamps_more_requests_than_ports_are_served() {
+    namespace::with_ports(HUNDRED_PORTS, || {
+        serves_more_than_ports("net/ipv4/tcp_timestamps");
+    });
+}
+
+#[test]
+fn without_reuse_of_time_wait_more_requests_than_ports_are_served() {
+    namespace::with_ports(HUNDRED_PORTS, || {
+        serves_more_than_ports("net/ipv4/tcp_tw_reuse")
+    });
+}
+
+#[test]
+fn a_kernel_that_searches_one_half_first_has_only_that_half_used() {
+    namespace::with_ports(HUNDRED_PORTS, || {
+        let app = CrowdApp::at("127.0.0.1:3000", After::Keeps);
+        let setup = Setup::to(&[&app.target()]).prepared(deny_port_range_option);
+        let watched = Watched::start(setup);
+        let mut crowd = Crowd::new();
+        crowd.join(&watched.proxy, 150);
+        crowd.all_echo();
+        let from = |last: [u8; 4]| {
+            let source = IpAddr::from(last);
+            crowd.sources().iter().filter(|of| **of == source).count()
+        };
+        assert_eq!(from([127, 0, 0, 1]), 50);
+        assert_eq!(from([127, 64, 0, 1]), 50);
+        assert_eq!(from([127, 64, 0, 2]), 50);
+    });
+}
+
+#[test]
+fn a_sandbox_that_hides_the_table_of_connections_costs_one_warning() {
+    namespace::with_ports(HUNDRED_PORTS, || {
+        let app = CrowdApp::at("127.0.0.1:3000", After::Keeps);
+        let setup = Setup::to(&[&app.target()]).prepared(deny_sock_diag);
+        let watched = Watched::start(setup);
+        // Somebody else is there, too, and cannot be seen coming.
+        let neighbour: Vec<_> = (0..50)
+            .map(|_| std::net::TcpStream::connect("127.0.0.1:3000").expect("a port"))
+            .collect();
+        let mut crowd = Crowd::new();
+        crowd.join(&watched.proxy, 600);
+        crowd.all_echo();
+        let warning = "table of connections cannot be read";
+        watched.proxy.logs(&[warning]);
+        let lines = watched.proxy.log_so_far();
+        let warnings = lines.iter().filter(|line| line.contains(warning)).count();
+        assert_eq!(warnings, 1, "{lines:#?}");
+        drop(neighbour);
+    });
+}

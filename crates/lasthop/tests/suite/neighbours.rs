@@ -1,0 +1,211 @@
+//! Others on the same host who hold source ports, or rewrite where connections go: requests are served all the same, and
+//! where they cannot be, whoever is in the way is named.
+
+use std::net::{IpAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use lasthop_kernel::namespace::add_loopback_address;
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::support::crowd::ask;
+use crate::support::lasthop::binary;
+use crate::support::{
+    Address, After, App, Crowd, CrowdApp, PATIENCE, Setup, TempDir, Watched, namespace, programs,
+};
+
+const HUNDRED_PORTS: &str = "40000 40099";
+
+const REFUSALS: &str = "lasthop_source_ports_refusals_total{upstream=\"app\"}";
+
+/// Takes every port of the range by plain bind(2) to an address and no port, as many programs do before they connect.
+fn bind_all(address: [u8; 4]) -> Vec<Socket> {
+    let any = SockAddr::from(std::net::SocketAddr::from((address, 0)));
+    let mut sockets = Vec::new();
+    loop {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        match socket.bind(&any) {
+            Ok(()) => sockets.push(socket),
+            Err(error) => {
+                assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse, "{error}");
+                assert_eq!(sockets.len(), 100);
+                return sockets;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_neighbour_that_binds_every_port_of_its_address_keeps_nobody_from_being_served() {
+    namespace::with_ports(HUNDRED_PORTS, || {
+        let app = CrowdApp::at("127.0.0.1:3000", After::Keeps);
+        let watched = Watched::to(&app.target(), "");
+        let neighbour = bind_all([127, 0, 0, 78]);
+        let mut crowd = Crowd::new();
+        crowd.join(&watched.proxy, 150);
+        crowd.all_echo();
+        assert!(
+            app.sources()
+                .iter()
+                .all(|source| source.to_string().starts_with("127.64."))
+        );
+        let tally = ask(
+            &watched.proxy,
+            10,
+            Duration::from_secs(2),
+            Duration::from_millis(50),
+        );
+        assert_eq!(tally.failed, 0, "{tally:?}");
+
+        // Once it has gone, the kernel chooses again.
+        drop((neighbour, crowd));
+        let until = Instant::now() + Duration::from_secs(4);
+        loop {
+            let mut next = Crowd::new();
+            next.join(&watched.proxy, 1);
+            if next.sources()[0] == IpAddr::from([127, 0, 0, 1]) {
+                break;
+            }
+            assert!(Instant::now() < until, "still from {:?}", next.sources());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+}
+
+#[test]
+fn a_neighbour_that_binds_every_port_of_every_address_is_named() {
+    namespace::with_ports(HUNDRED_PORTS, || {
+        let app = CrowdApp::at("127.0.0.1:3000", After::Keeps);
+        let watched = Watched::to(&app.target(), "queue = { timeout = \"1s\" }");
+        let neighbour = bind_all([0, 0, 0, 0]);
+        let answer = watched.proxy.get("/");
+        assert_eq!(answer.status(), 503, "{}", answer.text());
+        assert_eq!(answer.error(), "connection_limit_reached");
+        let details = answer.details();
+        assert!(details.contains("refused by the kernel"), "{details}");
+        let us = format!("(pid {})", std::process::id());
+        assert!(details.contains(&us), "{us} is missing: {details}");
+        watched.proxy.logs(&["source ports", &us]);
+
+        drop(neighbour);
+        let until = Instant::now() + Duration::from_secs(4);
+        while watched.proxy.get("/").status() != 200 {
+            assert!(Instant::now() < until, "nothing is served");
+        }
+    });
+}
+
+#[test]
+fn a_neighbour_that_holds_most_of_a_pair_is_seen_before_requests_pay_for_it() {
+    namespace::with_ports(HUNDRED_PORTS, || {
+        let app = CrowdApp::at("127.0.0.1:3000", After::Keeps);
+        let watched = Watched::to(&app.target(), "keepalive = { idle = 0 }");
+        let neighbour: Vec<_> = (0..90)
+            .map(|_| TcpStream::connect("127.0.0.1:3000").expect("a port"))
+            .collect();
+        let mut crowd = Crowd::new();
+        crowd.join(&watched.proxy, 300);
+        crowd.all_echo();
+        let status = watched.status();
+        let first = &status["upstreams"][0]["source_ports"][0];
+        let until = Instant::now() + Duration::from_secs(1);
+        let tally = ask(
+            &watched.proxy,
+            5,
+            Duration::from_secs(1),
+            Duration::from_millis(50),
+        );
+        assert_eq!(tally.failed, 0, "{tally:?}");
+        assert!(Instant::now() >= until);
+        // By now it is known.
+        let refusals = watched.metric(REFUSALS);
+        let tally = ask(
+            &watched.proxy,
+            10,
+            Duration::from_secs(3),
+            Duration::from_millis(50),
+        );
+        assert_eq!(tally.failed, 0, "{tally:?}");
+        assert_eq!(watched.metric(REFUSALS), refusals, "after {first}");
+        let status = watched.status();
+        let first = &status["upstreams"][0]["source_ports"][0];
+        assert_eq!(first["others"], 90, "{first}");
+        drop(neighbour);
+    });
+}
+
+/// A container's address behind a rule that rewrites 10.9.9.9: what a published port of a container runtime is.
+const CONTAINER: &str = "172.31.0.2:3000";
+
+/// In a network namespace of its own, another proxy, in front of an app on a Unix socket: the container. The rule and
+/// the interfaces are made in ours.
+fn container(app: &App) -> crate::support::Lasthop {
+    let ours = std::process::id();
+    let script = format!(
+        "ip link set lo up && ip link add eth0 type veth peer name veth0 netns {ours} && \
+         ip addr add 172.31.0.2/24 dev eth0 && ip link set eth0 up && \
+         ip route add default via 172.31.0.1 && exec \"$0\" \"$@\""
+    );
+    let proxy = Setup::to(&[&app.target()])
+        .on(CONTAINER)
+        .instead_of_binary(&["unshare", "--net", "sh", "-c", &script, binary(), "run"])
+        .start();
+    namespace::run("ip addr add 172.31.0.1/24 dev veth0");
+    namespace::run("ip link set veth0 up");
+    namespace::run("nft add table ip published");
+    namespace::run("nft add chain ip published output { type nat hook output priority -100 ; }");
+    namespace::run(&format!(
+        "nft add rule ip published output ip daddr 10.9.9.9 tcp dport 3000 dnat to {CONTAINER}"
+    ));
+    proxy
+}
+
+#[test]
+fn a_pair_whose_packets_a_rule_rewrites_is_condemned_and_the_app_is_not() {
+    if let Err(why) = programs::ip().and_then(|()| programs::nft()) {
+        return programs::skip(&why);
+    }
+    namespace::with_ports(HUNDRED_PORTS, || {
+        add_loopback_address(IpAddr::from([10, 9, 9, 9]), 32).expect("an address on lo");
+        let dir = TempDir::new();
+        let app = App::at(&Address::Unix(dir.join("app.sock")), |mut conn| {
+            while let Some(request) = conn.request() {
+                if !request.head.start.starts_with("GET /ws ") {
+                    conn.answer("ok");
+                    continue;
+                }
+                conn.send(
+                    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+                     Upgrade: websocket\r\nX-Source: 0.0.0.0\r\n\r\n",
+                );
+                while let Ok(bytes) = conn.wire.some() {
+                    conn.send(bytes);
+                }
+                return;
+            }
+        });
+        let _container = container(&app);
+        let watched = Watched::to("10.9.9.9:3000", "queue = { timeout = \"500ms\" }");
+        let mut crowd = Crowd::new();
+        // The kernel's pair has a hundred ports; they work as ever, while others are tried.
+        crowd.join(&watched.proxy, 95);
+        watched
+            .proxy
+            .logs(&["a spread pair of addresses does not work", "DNAT"]);
+        crowd.join(&watched.proxy, 5);
+        crowd.all_echo();
+        let refused = crowd.try_join(&watched.proxy, 1);
+        assert!(refused[0].contains(" 503 "), "{refused:?}");
+        assert!(
+            refused[0].contains("all 100 in use (100 ours"),
+            "{refused:?}"
+        );
+        // Nobody takes it for the app's fault, and what is given back is used again.
+        for result in ["timeout", "refused", "other"] {
+            let begin =
+                format!("lasthop_upstream_connects_total{{upstream=\"app\",result=\"{result}\"}}");
+            assert_eq!(watched.metric(&begin), 0, "{begin}");
+        }
+        crowd.all_echo();
+        let _ = PATIENCE;
+    });
+}

@@ -1,0 +1,117 @@
+//! What a request meets when no source port is left: a wait, a port as soon as there is one, or a 503 with the numbers.
+//! With `source = "kernel"` and ten ports, because otherwise they do not run out.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{
+    Address, After, App, Client, Crowd, CrowdApp, Gate, QUIET, Watched, namespace,
+};
+
+const TEN_PORTS: &str = "40000 40009";
+
+const UPSTREAM: &str = "source = \"kernel\"\nqueue = { timeout = \"200ms\" }";
+
+/// What counts attempts that found no port.
+const SHORT: &str = "lasthop_upstream_connects_total{upstream=\"app\",result=\"source_ports\"}";
+
+fn ask(client: &mut Client) {
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+}
+
+#[test]
+fn the_eleventh_connection_waits_and_is_told_the_numbers_and_the_app_is_not_blamed() {
+    namespace::with_ports(TEN_PORTS, || {
+        let app = CrowdApp::at("127.0.0.1:3000", After::Keeps);
+        let watched = Watched::to(&app.target(), UPSTREAM);
+        let mut crowd = Crowd::new();
+        crowd.join(&watched.proxy, 10);
+        assert_eq!(watched.metric(SHORT), 0);
+
+        let begun = Instant::now();
+        let answer = watched.proxy.get("/");
+        let waited = begun.elapsed();
+        assert!(
+            waited >= Duration::from_millis(200),
+            "it did not wait: {waited:?}"
+        );
+        assert_eq!(answer.status(), 503, "{}", answer.text());
+        assert_eq!(answer.error(), "connection_limit_reached");
+        let details = answer.details();
+        let numbers = "source ports towards 127.0.0.1:3000: all 10 in use (10 ours, 0 in TIME_WAIT, 0 of others), \
+                       range 40000-40009";
+        assert!(details.starts_with(numbers), "{details}");
+        assert!(watched.metric(SHORT) > 0);
+        assert_eq!(
+            watched.status()["upstreams"][0]["source_ports"][0]["live"],
+            10
+        );
+
+        // The target is as good as before.
+        crowd.keep(9);
+        let mut twelfth = Crowd::new();
+        let until = Instant::now() + Duration::from_secs(3);
+        while !twelfth.try_join(&watched.proxy, 1).is_empty() {
+            assert!(Instant::now() < until, "no port came back");
+        }
+        twelfth.all_echo();
+        crowd.all_echo();
+    });
+}
+
+#[test]
+fn a_port_that_the_app_gives_back_by_closing_serves_the_next_waiter_at_once() {
+    namespace::with_ports(TEN_PORTS, || {
+        let gates: Vec<_> = (0..10).map(|_| Gate::closed()).collect();
+        let app = App::at(&Address::parse("127.0.0.1:3000"), {
+            let gates = gates.clone();
+            move |mut conn| {
+                if conn.request().is_some() {
+                    if let Some(gate) = gates.get(conn.number) {
+                        gate.wait();
+                    }
+                    conn.send(
+                        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+                    );
+                }
+            }
+        });
+        let watched = Watched::to(&app.target(), "source = \"kernel\"");
+        let mut holding: Vec<_> = (0..10).map(|_| watched.proxy.client()).collect();
+        holding.iter_mut().for_each(ask);
+        app.wait_for_accepted(10);
+        let mut waiting: Vec<_> = (0..3).map(|_| watched.proxy.client()).collect();
+        waiting.iter_mut().for_each(ask);
+        assert!(waiting[0].is_quiet_for(QUIET), "it did not wait");
+
+        let begun = Instant::now();
+        gates[4].open();
+        for client in &mut waiting {
+            assert_eq!(client.answer().text(), "ok");
+        }
+        let took = begun.elapsed();
+        // All three, one after the other, on the one port.
+        assert!(took < Duration::from_millis(50), "{took:?}");
+        gates.iter().for_each(Gate::open);
+        for client in &mut holding {
+            assert_eq!(client.answer().text(), "ok");
+        }
+    });
+}
+
+#[test]
+fn a_port_that_we_leave_in_time_wait_serves_the_next_waiter_within_two_seconds() {
+    namespace::with_ports(TEN_PORTS, || {
+        let app = CrowdApp::at("127.0.0.1:3000", After::Keeps);
+        let watched = Watched::to(&app.target(), "source = \"kernel\"");
+        let mut crowd = Crowd::new();
+        crowd.join(&watched.proxy, 10);
+        let mut waiting = watched.proxy.client();
+        ask(&mut waiting);
+        assert!(waiting.is_quiet_for(QUIET), "it did not wait");
+        let begun = Instant::now();
+        crowd.keep(9);
+        assert_eq!(waiting.answer().text(), "127.0.0.1");
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(2), "{took:?}");
+    });
+}
