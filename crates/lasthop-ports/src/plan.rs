@@ -185,21 +185,6 @@ impl Plan {
         })
     }
 
-    /// Networks, as address and prefix, that all destinations are in. None is in another, so that what is counted by
-    /// network is counted once.
-    #[must_use]
-    pub fn destination_networks(&self) -> Vec<(IpAddr, u8)> {
-        let mut networks: Vec<(IpAddr, u8)> = Vec::new();
-        for stage in &self.stages {
-            let network = stage.destinations.covering_network();
-            if !networks.iter().any(|wide| holds(*wide, network)) {
-                networks.retain(|narrow| !holds(network, *narrow));
-                networks.push(network);
-            }
-        }
-        networks
-    }
-
     /// The number of the pair that a connection between these addresses belongs to, the first one where there are
     /// several. Where the source that the kernel chooses is not known, any source is taken for it.
     #[must_use]
@@ -219,19 +204,6 @@ impl Plan {
             Some(self.numbers(index).start + inside)
         })
     }
-}
-
-/// Whether a network is in another one, or the same.
-fn holds(wide: (IpAddr, u8), narrow: (IpAddr, u8)) -> bool {
-    // By the bits from the top of 128 on.
-    let top = |address: IpAddr| match address {
-        IpAddr::V4(v4) => u128::from(v4.to_bits()) << 96,
-        IpAddr::V6(v6) => v6.to_bits(),
-    };
-    let differ = top(wide.0) ^ top(narrow.0);
-    wide.0.is_ipv4() == narrow.0.is_ipv4()
-        && wide.1 <= narrow.1
-        && differ.leading_zeros() >= u32::from(wide.1)
 }
 
 impl fmt::Display for PlannedPair {
@@ -330,34 +302,6 @@ mod tests {
             plan.pair(0).unwrap().to_string(),
             "the kernel's choice -> 10.9.9.9:3000"
         );
-    }
-
-    #[test]
-    fn networks_of_destinations_do_not_lie_in_each_other() {
-        let kernel = Sources::Kernel(None);
-        let networks = |destinations: &[AddressBlock]| {
-            let stages = destinations.iter().map(|block| stage(kernel, *block));
-            Plan::new(80, stages.collect()).destination_networks()
-        };
-        let all = block("127.1.0.0", 16);
-        // The first address, the rest of its block, and the whole block with other sources.
-        let parts = [
-            AddressBlock::single(all.first()),
-            all.without_first().unwrap(),
-            all,
-        ];
-        assert_eq!(networks(&parts), [(ip("127.1.0.0"), 16)]);
-        let parts = [all, AddressBlock::single(all.first())];
-        assert_eq!(networks(&parts), [(ip("127.1.0.0"), 16)]);
-        let apart = [
-            AddressBlock::single(ip("127.0.0.1")),
-            all,
-            block("fd00::", 64),
-        ];
-        assert_eq!(networks(&apart).len(), 3);
-        // Of ::/0 a plan knows the first four billion addresses.
-        let wide = [AddressBlock::single(ip("::1")), block("::", 0), all];
-        assert_eq!(networks(&wide), [(ip("::"), 95), (ip("127.1.0.0"), 16)]);
     }
 
     #[test]

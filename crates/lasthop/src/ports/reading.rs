@@ -1,6 +1,6 @@
 //! One reading of the kernel's tables for one ledger: who holds which ports towards the target, and how the app listens.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
 use lasthop_kernel::sock_diag::{self, Destination, DiagError, TcpFilter, TcpListening};
@@ -8,34 +8,33 @@ use lasthop_kernel::socket::TcpState;
 use lasthop_ports::ledger::Gate;
 use lasthop_ports::{Condition, Holding, Ledger, Snapshot};
 
-/// Reads and corrects. The dump is filtered by destination in the kernel, so it costs what there is towards this target.
+/// Reads and corrects. How the app listens comes first, because it is soon told and requests may wait for the word; the
+/// dump of connections takes the kernel a walk over its whole table, 10 ms where that is large.
 pub(super) fn read(ledger: &Ledger) -> Result<(), DiagError> {
-    let outcome = read_connections(ledger);
-    // Where nothing can be read the gate must not stay unknown: requests wait for the word.
-    let gate = match read_listeners(ledger) {
-        Ok(gate) => gate,
-        Err(_) => Gate::Shut,
-    };
+    read_gate(ledger);
+    read_connections(ledger)
+}
+
+/// Finds out how the app listens. Where nothing can be read the gate must not stay unknown.
+pub(super) fn read_gate(ledger: &Ledger) {
+    let gate = read_listeners(ledger).unwrap_or(Gate::Shut);
     ledger.set_gate(gate);
-    outcome
 }
 
 fn read_connections(ledger: &Ledger) -> Result<(), DiagError> {
     let before = ledger.before_reading(Instant::now());
     let mut reading = Snapshot::new(ledger.reuse());
-    for destination in destinations(ledger) {
-        let filter = TcpFilter {
-            destination: Some(destination),
-            ..TcpFilter::default()
+    let filter = TcpFilter {
+        destination: Some(destination(ledger)),
+        ..TcpFilter::default()
+    };
+    sock_diag::tcp(&filter, |entry| {
+        let holding = match (entry.state, entry.time_wait_left) {
+            (TcpState::TimeWait, Some(left)) => Holding::TimeWait(left),
+            _ => Holding::Connection,
         };
-        sock_diag::tcp(&filter, |entry| {
-            let holding = match (entry.state, entry.time_wait_left) {
-                (TcpState::TimeWait, Some(left)) => Holding::TimeWait(left),
-                _ => Holding::Connection,
-            };
-            reading.add(entry.local.ip(), entry.peer.ip(), holding);
-        })?;
-    }
+        reading.add(entry.local.ip(), entry.peer.ip(), holding);
+    })?;
     ledger.correct(&before, &reading);
     Ok(())
 }
@@ -73,18 +72,44 @@ fn read_listeners(ledger: &Ledger) -> Result<Gate, DiagError> {
     })
 }
 
-/// The destinations of the plan as networks to filter by, none of which is in another: what is read twice would count as
-/// somebody else's. Those that are spread are read also while nothing of ours goes there: another instance's may.
-fn destinations(ledger: &Ledger) -> Vec<Destination> {
-    let port = Some(ledger.plan().port());
-    let networks = ledger.plan().destination_networks().into_iter();
-    networks
-        .map(|(network, prefix)| Destination {
-            network,
-            prefix,
-            port,
-        })
-        .collect()
+/// The smallest network that has all destinations of the plan, to filter by: one dump, in which each connection is told
+/// once. Those that are spread are read also while nothing of ours goes there: another instance's may.
+fn destination(ledger: &Ledger) -> Destination {
+    let stages = ledger.plan().stages();
+    let all = stages
+        .iter()
+        .map(|stage| stage.destinations.covering_network());
+    // A plan has one stage at least, and all its destinations are of one family.
+    let (network, prefix) = all
+        .reduce(join)
+        .unwrap_or((Ipv4Addr::UNSPECIFIED.into(), 0));
+    Destination {
+        network,
+        prefix,
+        port: Some(ledger.plan().port()),
+    }
+}
+
+/// The smallest network that has both. Of two families there is none, and the first is left.
+fn join(one: (IpAddr, u8), other: (IpAddr, u8)) -> (IpAddr, u8) {
+    let shorter = one.1.min(other.1);
+    match (one.0, other.0) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => {
+            let same = (a.to_bits() ^ b.to_bits()).leading_zeros();
+            let prefix = u32::from(shorter).min(same);
+            let mask = u32::MAX.checked_shl(Ipv4Addr::BITS - prefix).unwrap_or(0);
+            let network = Ipv4Addr::from_bits(a.to_bits() & mask);
+            (network.into(), u8::try_from(prefix).unwrap_or(0))
+        }
+        (IpAddr::V6(a), IpAddr::V6(b)) => {
+            let same = (a.to_bits() ^ b.to_bits()).leading_zeros();
+            let prefix = u32::from(shorter).min(same);
+            let mask = u128::MAX.checked_shl(Ipv6Addr::BITS - prefix).unwrap_or(0);
+            let network = Ipv6Addr::from_bits(a.to_bits() & mask);
+            (network.into(), u8::try_from(prefix).unwrap_or(0))
+        }
+        _ => one,
+    }
 }
 
 /// How many wait in the queue of whoever listens at a target, and how many could; none where nobody does or nothing can
@@ -95,4 +120,36 @@ pub fn backlog(target: SocketAddr) -> Option<(u32, u32)> {
     // The most particular one.
     let one = ours.min_by_key(|one| one.is_wildcard())?;
     Some((one.queue, one.backlog))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_network_has_all_destinations_of_a_plan() {
+        for (one, other, both) in [
+            ("127.0.0.1/32", "127.64.0.0/16", "127.0.0.0/9"),
+            ("127.0.0.1/32", "127.0.0.0/28", "127.0.0.0/28"),
+            ("10.9.9.9/32", "10.9.9.9/32", "10.9.9.9/32"),
+            ("127.0.0.1/32", "200.0.0.0/8", "0.0.0.0/0"),
+            ("::1/128", "::/0", "::/0"),
+            ("fd00::1/128", "fd00::2/128", "fd00::/126"),
+        ] {
+            let network = |text: &str| {
+                let (address, prefix) = text.split_once('/').unwrap();
+                (address.parse().unwrap(), prefix.parse().unwrap())
+            };
+            assert_eq!(
+                join(network(one), network(other)),
+                network(both),
+                "{one} {other}"
+            );
+            assert_eq!(
+                join(network(other), network(one)),
+                network(both),
+                "{other} {one}"
+            );
+        }
+    }
 }

@@ -59,7 +59,8 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Starts to watch. The first readings are made at once.
+    /// Starts to watch. How the apps listen is found out before this returns, so that no request has to wait for it or do
+    /// without; the first readings of what others hold are made at once, and nobody waits for them.
     ///
     /// # Errors
     /// Where the host gives no thread or event loop.
@@ -69,6 +70,9 @@ impl Watcher {
             alarm: Arc::clone(&ports.alarm),
         };
         if !ports.accounts().is_empty() {
+            for account in ports.accounts() {
+                reading::read_gate(account.ledger());
+            }
             let watched: Vec<Watched> = ports.accounts().iter().map(Watched::new).collect();
             let mut runtime = Builder::new_current_thread();
             let runtime = runtime.enable_all().build()?;
