@@ -16,21 +16,28 @@ use tokio::net::TcpStream;
 pub(super) struct LeasedTcp {
     stream: TcpStream,
     lease: Lease,
+    /// Bound to a port by its number: while it is, TIME_WAIT included, the kernel gives that port to nobody.
+    names_port: bool,
     /// Known before the close where we have ended our direction already.
     ended: Cell<Option<Ended>>,
 }
 
 impl LeasedTcp {
-    pub(super) fn new(stream: TcpStream, lease: Lease) -> Self {
+    pub(super) fn new(stream: TcpStream, lease: Lease, names_port: bool) -> Self {
         Self {
             stream,
             lease,
+            names_port,
             ended: Cell::new(None),
         }
     }
 
     pub(super) fn lease(&self) -> &Lease {
         &self.lease
+    }
+
+    pub(super) fn names_port(&self) -> bool {
+        self.names_port
     }
 
     /// Our direction is about to be ended. Asked now, because a socket whose two directions are over says no more which

@@ -85,9 +85,15 @@ impl Stream {
         }
     }
 
-    /// A connection to an app, whose source port is lent by `lease`.
-    pub fn leased(stream: TcpStream, lease: Lease) -> Self {
-        Self::new(Socket::Leased(LeasedTcp::new(stream, lease)))
+    /// A connection to an app, whose source port is lent by `lease`; `names_port` where it was bound by its number.
+    pub fn leased(stream: TcpStream, lease: Lease, names_port: bool) -> Self {
+        Self::new(Socket::Leased(LeasedTcp::new(stream, lease, names_port)))
+    }
+
+    /// Whether it is a connection to an app from a port that was bound by its number: a TIME_WAIT of ours would keep
+    /// that port from every program on the host.
+    pub fn names_port(&self) -> bool {
+        matches!(&self.socket, Socket::Leased(stream) if stream.names_port())
     }
 
     /// The lease of the source port, where there is one.

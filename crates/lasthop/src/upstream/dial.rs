@@ -161,7 +161,8 @@ async fn connect_tcp(account: &Account) -> Result<Stream, Failed> {
         match connect_on(&grant).await {
             Ok(stream) => {
                 account.connected(&grant);
-                return Ok(Stream::leased(stream, grant.lease));
+                let names_port = grant.port.is_some();
+                return Ok(Stream::leased(stream, grant.lease, names_port));
             }
             Err(failed) => match refusal(&failed, &grant) {
                 Some(refusal) => account.refused(&mut walk, grant, refusal),

@@ -4,10 +4,12 @@
 //! for the log and `Proxy-Status`, and what would help.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use lasthop_kernel::connect::{ConnectFault, UnixTarget};
 use lasthop_kernel::explain;
+use lasthop_kernel::route::{self, RouteKind};
 
 use crate::config::Target;
 use crate::observe::metrics::ConnectResult;
@@ -134,9 +136,16 @@ impl ConnectError {
                     .to_owned()
             });
         };
+        let tcp = |target| {
+            let mut fix = explain::tcp(target, None, fault);
+            if self.kind == ConnectErrorKind::SourcePorts && lacks_ipv6_sources(target) {
+                fix.push_str(MORE_IPV6_SOURCES);
+            }
+            fix
+        };
         match &self.target {
-            Target::Tcp(target) => Some(explain::tcp(*target, None, fault)),
-            Target::Spread(range) => Some(explain::tcp(range.first(), None, fault)),
+            Target::Tcp(target) => Some(tcp(*target)),
+            Target::Spread(range) => Some(tcp(range.first())),
             Target::Unix(path) => UnixTarget::path(path)
                 .ok()
                 .map(|path| explain::unix(&path, fault)),
@@ -145,4 +154,16 @@ impl ConnectError {
                 .map(|name| explain::unix(&name, fault)),
         }
     }
+}
+
+/// What gives this host more IPv6 addresses to connect from; IPv4 has 127/8 without being told.
+const MORE_IPV6_SOURCES: &str = "; over IPv6 connections can be spread only if this host has more loopback addresses: ip -6 \
+     route add local fd00:1::/64 dev lo, then start lasthop again";
+
+/// Whether a target is this host by IPv6, and there is no network on `lo` to connect from.
+fn lacks_ipv6_sources(target: SocketAddr) -> bool {
+    let ip = target.ip().to_canonical();
+    let is_local = || route::to(ip).is_ok_and(|route| route.kind == RouteKind::Local);
+    let has_none = || route::loopback_ipv6().is_ok_and(|networks| networks.is_empty());
+    ip.is_ipv6() && is_local() && has_none()
 }

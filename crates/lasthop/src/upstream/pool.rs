@@ -269,9 +269,11 @@ impl Pool {
     }
 }
 
-/// A connection that is done with is about to be closed by us: in the way the operator wants it.
+/// A connection that is done with is about to be closed by us: in the way the operator wants it. One from a port that we
+/// have bound by its number leaves no TIME_WAIT either way: those of a minute would keep the whole range from every
+/// program on the host, and from us the kernel's own choice for good.
 fn end(connection: &Connection, close: Close) {
-    if close == Close::Reset {
+    if close == Close::Reset || connection.stream.names_port() {
         connection.stream.reset_on_close(true);
     }
 }

@@ -14,12 +14,15 @@ const HUNDRED_PORTS: &str = "40000 40099";
 fn in_time_wait() -> (usize, usize) {
     const TIME_WAIT: &str = "06";
     const APP: &str = ":0BB8";
+    /// 127.64.0.0/16, of which handshakes are tried that no request has to do with.
+    const SPREAD: &str = "407F:";
     let table = std::fs::read_to_string("/proc/self/net/tcp").expect("/proc/net/tcp");
     let mut counts = (0, 0);
     for line in table.lines().skip(1) {
         // sl local remote st … (proc(5)).
         let fields: Vec<_> = line.split_whitespace().collect();
         match fields[3] == TIME_WAIT {
+            true if fields[1].contains(SPREAD) => {}
             true if fields[2].ends_with(APP) => counts.0 += 1,
             true if fields[1].ends_with(APP) => counts.1 += 1,
             _ => {}
@@ -31,7 +34,7 @@ fn in_time_wait() -> (usize, usize) {
 #[test]
 fn an_orderly_close_of_ours_leaves_time_wait_and_a_reset_leaves_nothing() {
     namespace::with_ports(HUNDRED_PORTS, || {
-        for (close, leaves) in [("orderly", true), ("reset", false)] {
+        for (close, leaves) in [("reset", false), ("orderly", true)] {
             let app = CrowdApp::at("127.0.0.1:3000", After::Keeps);
             let upstream = format!("keepalive = {{ idle = 0 }}\nclose = \"{close}\"");
             let watched = Watched::to(&app.target(), &upstream);

@@ -10,7 +10,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use crate::support::crowd::ask;
 use crate::support::lasthop::binary;
 use crate::support::{
-    Address, After, App, Crowd, CrowdApp, PATIENCE, Setup, TempDir, Watched, namespace, programs,
+    Address, After, App, Crowd, CrowdApp, Setup, TempDir, Watched, namespace, programs,
 };
 
 const HUNDRED_PORTS: &str = "40000 40099";
@@ -40,24 +40,19 @@ fn a_neighbour_that_binds_every_port_of_its_address_keeps_nobody_from_being_serv
         let app = CrowdApp::at("127.0.0.1:3000", After::Keeps);
         let watched = Watched::to(&app.target(), "");
         let neighbour = bind_all([127, 0, 0, 78]);
-        let mut crowd = Crowd::new();
-        crowd.join(&watched.proxy, 150);
-        crowd.all_echo();
-        assert!(
-            app.sources()
-                .iter()
-                .all(|source| source.to_string().starts_with("127.64."))
-        );
         let tally = ask(
             &watched.proxy,
-            10,
-            Duration::from_secs(2),
-            Duration::from_millis(50),
+            150,
+            Duration::from_secs(3),
+            Duration::from_millis(500),
         );
         assert_eq!(tally.failed, 0, "{tally:?}");
+        let sources = app.sources();
+        let is_ours = |source: &IpAddr| source.to_string().starts_with("127.64.");
+        assert!(sources.iter().all(is_ours), "{sources:?}");
 
-        // Once it has gone, the kernel chooses again.
-        drop((neighbour, crowd));
+        // Once it has gone, the kernel chooses again: nothing that we leave behind keeps it from that.
+        drop(neighbour);
         let until = Instant::now() + Duration::from_secs(4);
         loop {
             let mut next = Crowd::new();
@@ -105,9 +100,6 @@ fn a_neighbour_that_holds_most_of_a_pair_is_seen_before_requests_pay_for_it() {
         let mut crowd = Crowd::new();
         crowd.join(&watched.proxy, 300);
         crowd.all_echo();
-        let status = watched.status();
-        let first = &status["upstreams"][0]["source_ports"][0];
-        let until = Instant::now() + Duration::from_secs(1);
         let tally = ask(
             &watched.proxy,
             5,
@@ -115,7 +107,6 @@ fn a_neighbour_that_holds_most_of_a_pair_is_seen_before_requests_pay_for_it() {
             Duration::from_millis(50),
         );
         assert_eq!(tally.failed, 0, "{tally:?}");
-        assert!(Instant::now() >= until);
         // By now it is known.
         let refusals = watched.metric(REFUSALS);
         let tally = ask(
@@ -125,7 +116,7 @@ fn a_neighbour_that_holds_most_of_a_pair_is_seen_before_requests_pay_for_it() {
             Duration::from_millis(50),
         );
         assert_eq!(tally.failed, 0, "{tally:?}");
-        assert_eq!(watched.metric(REFUSALS), refusals, "after {first}");
+        assert_eq!(watched.metric(REFUSALS), refusals);
         let status = watched.status();
         let first = &status["upstreams"][0]["source_ports"][0];
         assert_eq!(first["others"], 90, "{first}");
@@ -206,6 +197,5 @@ fn a_pair_whose_packets_a_rule_rewrites_is_condemned_and_the_app_is_not() {
             assert_eq!(watched.metric(&begin), 0, "{begin}");
         }
         crowd.all_echo();
-        let _ = PATIENCE;
     });
 }
