@@ -16,6 +16,7 @@ pub mod explain;
 pub mod identity;
 pub mod limits;
 pub mod listen;
+pub mod memory;
 pub mod namespace;
 pub mod owner;
 pub mod probe;

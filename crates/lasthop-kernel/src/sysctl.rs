@@ -91,6 +91,14 @@ pub fn tcp_tw_reuse_delay() -> Result<Option<Duration>, SysctlError> {
     }
 }
 
+/// `net.ipv4.tcp_max_tw_buckets`: how many connections may be in TIME_WAIT at once; those beyond leave none.
+///
+/// # Errors
+/// [`SysctlError`].
+pub fn tcp_max_tw_buckets() -> Result<u32, SysctlError> {
+    number("net.ipv4.tcp_max_tw_buckets")
+}
+
 /// `net.ipv4.tcp_timestamps`: 0 off, 1 and 2 on; without them TIME_WAIT is never reused.
 ///
 /// # Errors

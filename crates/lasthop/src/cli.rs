@@ -24,6 +24,11 @@ pub enum Command {
         /// The file.
         config: PathBuf,
     },
+    /// Say how many connections a configuration can hold on this host.
+    Plan {
+        /// The file; [`DEFAULT_PATH`] where none was named.
+        config: PathBuf,
+    },
 }
 
 /// Where `run` takes its configuration from.
@@ -52,8 +57,8 @@ pub struct Said {
 }
 
 /// Commands of a version to come: refused by name, so that nobody takes them for a slip of the hand.
-const PLANNED: [&str; 8] = [
-    "plan", "doctor", "top", "reload", "upgrade", "drain", "status", "import",
+const PLANNED: [&str; 7] = [
+    "doctor", "top", "reload", "upgrade", "drain", "status", "import",
 ];
 
 const EXAMPLES: &str = "\
@@ -62,6 +67,7 @@ Examples:
   lasthop run --listen 127.0.0.1:8080 --to 127.0.0.1:3000
   lasthop run --listen 0.0.0.0:8080 --to unix:/run/app.sock
   lasthop check /etc/lasthop/lasthop.toml
+  lasthop plan /etc/lasthop/lasthop.toml
   lasthop run /etc/lasthop/lasthop.toml
 
 Exit status: 0 done, 1 failed at run time, 2 wrong usage or configuration.";
@@ -103,6 +109,12 @@ enum Words {
     Check {
         /// The configuration file
         #[arg(value_name = "CONFIG")]
+        config: PathBuf,
+    },
+    /// Say how many connections each upstream can hold on this host, as a sum; never opens a port
+    Plan {
+        /// The configuration file
+        #[arg(value_name = "CONFIG", default_value = DEFAULT_PATH)]
         config: PathBuf,
     },
 }
@@ -151,6 +163,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Said>
         Words::Run(arguments) => Command::Run(run(arguments)),
         Words::Demo { seconds } => Command::Demo(DemoOptions { seconds }),
         Words::Check { config } => Command::Check { config },
+        Words::Plan { config } => Command::Plan { config },
     })
 }
 
@@ -274,7 +287,6 @@ mod tests {
     fn what_is_planned_is_refused_as_planned() {
         for line in [
             "doctor --json",
-            "plan",
             "top",
             "reload",
             "upgrade",
@@ -319,6 +331,15 @@ mod tests {
         refused("demo --seconds 0");
         refused("demo --seconds 61");
         refused("run --workers -1 --listen a --to b");
+    }
+
+    #[test]
+    fn plan_reads_the_file_of_the_system_or_another() {
+        for (line, config) in [("plan", DEFAULT_PATH), ("plan a.toml", "a.toml")] {
+            let config = PathBuf::from(config);
+            assert_eq!(read(line), Ok(Command::Plan { config }));
+        }
+        refused("plan a b");
     }
 
     #[test]

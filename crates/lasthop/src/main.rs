@@ -28,7 +28,12 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Exit {
     match command {
         Command::Run(from) => serve(from),
-        Command::Check { config } => check(&config),
+        Command::Check { config } => {
+            report(commands::check::run(&config, &mut std::io::stdout().lock()))
+        }
+        Command::Plan { config } => {
+            report(commands::plan::run(&config, &mut std::io::stdout().lock()))
+        }
         Command::Demo(options) => demo(options),
     }
 }
@@ -71,8 +76,8 @@ fn complain(text: &str, exit: Exit) -> Exit {
     exit
 }
 
-fn check(config: &std::path::Path) -> Exit {
-    match commands::check::run(config, &mut std::io::stdout().lock()) {
+fn report(outcome: Result<(), commands::ReportError>) -> Exit {
+    match outcome {
         Ok(()) => Exit::Done,
         Err(error) => complain(&error.to_string(), error.exit()),
     }

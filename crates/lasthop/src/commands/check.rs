@@ -10,51 +10,32 @@ mod permission;
 mod report;
 mod socket_file;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
 use lasthop_kernel::identity::{IdentityError, resolve_group, resolve_user};
 
-use crate::config::{Config, ConfigError, ListenAddress};
-use crate::exit::Exit;
+use super::ReportError;
+use super::warnings::{warnings, way_of_this_host};
+use crate::config::{Config, ListenAddress};
 
 use report::{Host, Report};
-
-/// Why there is no report.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckError {
-    /// The file is refused.
-    #[error(transparent)]
-    Config(ConfigError),
-    /// The report could not be written.
-    #[error("the report cannot be written: {0}")]
-    Output(io::Error),
-}
-
-impl CheckError {
-    /// The exit code that goes with it.
-    pub fn exit(&self) -> Exit {
-        match self {
-            Self::Config(_) => Exit::Usage,
-            Self::Output(_) => Exit::Failed,
-        }
-    }
-}
 
 /// Reads and checks the file and writes what it would do.
 ///
 /// # Errors
-/// [`CheckError::Config`] where the file is refused, [`CheckError::Output`] where `out` is.
-pub fn run(path: &Path, out: &mut impl Write) -> Result<(), CheckError> {
-    let config = Config::from_file_for(path, knows_owner_and_group).map_err(CheckError::Config)?;
+/// [`ReportError::Config`] where the file is refused, [`ReportError::Output`] where `out` is.
+pub fn run(path: &Path, out: &mut impl Write) -> Result<(), ReportError> {
+    let config = Config::from_file_for(path, knows_owner_and_group).map_err(ReportError::Config)?;
     let report = Report {
         label: path.display(),
         config: &config,
         host: &Host::this(),
+        warnings: &warnings(&config, &way_of_this_host),
     };
     write!(out, "{report}")
         .and_then(|()| out.flush())
-        .map_err(CheckError::Output)
+        .map_err(ReportError::Output)
 }
 
 /// `run` asks the same when it opens the listener.
@@ -82,6 +63,7 @@ fn knows_owner_and_group(address: &ListenAddress) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::Exit;
 
     #[test]
     fn a_socket_for_a_user_or_group_that_is_not_there_is_refused_at_its_place() {

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 pub use account::{Account, PairInUse};
 pub use proof::origin;
-pub use reading::backlog;
+pub use reading::{listener, listens_everywhere, snapshot};
 use watcher::Alarm;
 pub use watcher::Watcher;
 

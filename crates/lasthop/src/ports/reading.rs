@@ -6,7 +6,7 @@ use std::time::Instant;
 use lasthop_kernel::sock_diag::{self, Destination, DiagError, TcpFilter, TcpListening};
 use lasthop_kernel::socket::TcpState;
 use lasthop_ports::ledger::Gate;
-use lasthop_ports::{Condition, Holding, Ledger, Snapshot};
+use lasthop_ports::{Condition, Holding, Ledger, Plan, Snapshot, TimeWaitReuse};
 
 /// Reads and corrects. How the app listens comes first, because it is soon told and requests may wait for the word; the
 /// dump of connections takes the kernel a walk over its whole table, 10 ms where that is large.
@@ -17,15 +17,25 @@ pub(super) fn read(ledger: &Ledger) -> Result<(), DiagError> {
 
 /// Finds out how the app listens. Where nothing can be read the gate must not stay unknown.
 pub(super) fn read_gate(ledger: &Ledger) {
-    let gate = read_listeners(ledger).unwrap_or(Gate::Shut);
+    let gate = listens_everywhere(ledger.plan()).unwrap_or(Gate::Shut);
     ledger.set_gate(gate);
 }
 
 fn read_connections(ledger: &Ledger) -> Result<(), DiagError> {
     let before = ledger.before_reading(Instant::now());
-    let mut reading = Snapshot::new(ledger.reuse());
+    let reading = snapshot(ledger.plan(), ledger.reuse())?;
+    ledger.correct(&before, &reading);
+    Ok(())
+}
+
+/// Who holds which ports on the pairs of a plan, whoever it is.
+///
+/// # Errors
+/// [`DiagError`].
+pub fn snapshot(plan: &Plan, reuse: TimeWaitReuse) -> Result<Snapshot, DiagError> {
+    let mut reading = Snapshot::new(reuse);
     let filter = TcpFilter {
-        destination: Some(destination(ledger)),
+        destination: Some(destination(plan)),
         ..TcpFilter::default()
     };
     sock_diag::tcp(&filter, |entry| {
@@ -35,25 +45,26 @@ fn read_connections(ledger: &Ledger) -> Result<(), DiagError> {
         };
         reading.add(entry.local.ip(), entry.peer.ip(), holding);
     })?;
-    ledger.correct(&before, &reading);
-    Ok(())
+    Ok(reading)
 }
 
 /// Whether every address that connections could be spread to reaches the very socket that the configured one does: the
 /// app listens on the wildcard address, and nobody listens on one of ours.
-fn read_listeners(ledger: &Ledger) -> Result<Gate, DiagError> {
-    let spread = ledger
-        .plan()
+///
+/// # Errors
+/// [`DiagError`].
+pub fn listens_everywhere(plan: &Plan) -> Result<Gate, DiagError> {
+    let spread = plan
         .stages()
         .iter()
         .find(|stage| stage.condition == Condition::Wildcard);
     let Some(spread) = spread else {
         return Ok(Gate::Open);
     };
-    let Some(first) = ledger.plan().pair(0) else {
+    let Some(first) = plan.pair(0) else {
         return Ok(Gate::Shut);
     };
-    let listening = sock_diag::tcp_listeners(ledger.plan().port())?;
+    let listening = sock_diag::tcp_listeners(plan.port())?;
     let takes = |one: &&TcpListening| one.takes(first.destination);
     let is_ours = |one: &TcpListening| spread.destinations.position(one.address.ip()).is_some();
     if listening.iter().any(is_ours) {
@@ -74,8 +85,8 @@ fn read_listeners(ledger: &Ledger) -> Result<Gate, DiagError> {
 
 /// The smallest network that has all destinations of the plan, to filter by: one dump, in which each connection is told
 /// once. Those that are spread are read also while nothing of ours goes there: another instance's may.
-fn destination(ledger: &Ledger) -> Destination {
-    let stages = ledger.plan().stages();
+fn destination(plan: &Plan) -> Destination {
+    let stages = plan.stages();
     let all = stages
         .iter()
         .map(|stage| stage.destinations.covering_network());
@@ -86,7 +97,7 @@ fn destination(ledger: &Ledger) -> Destination {
     Destination {
         network,
         prefix,
-        port: Some(ledger.plan().port()),
+        port: Some(plan.port()),
     }
 }
 
@@ -112,14 +123,14 @@ fn join(one: (IpAddr, u8), other: (IpAddr, u8)) -> (IpAddr, u8) {
     }
 }
 
-/// How many wait in the queue of whoever listens at a target, and how many could; none where nobody does or nothing can
-/// be read.
-pub fn backlog(target: SocketAddr) -> Option<(u32, u32)> {
-    let listening = sock_diag::tcp_listeners(target.port()).ok()?;
-    let ours = listening.iter().filter(|one| one.takes(target));
-    // The most particular one.
-    let one = ours.min_by_key(|one| one.is_wildcard())?;
-    Some((one.queue, one.backlog))
+/// Who accepts what comes to a target: of several listeners the most particular one; none where nobody listens.
+///
+/// # Errors
+/// [`DiagError`].
+pub fn listener(target: SocketAddr) -> Result<Option<TcpListening>, DiagError> {
+    let listening = sock_diag::tcp_listeners(target.port())?;
+    let ours = listening.into_iter().filter(|one| one.takes(target));
+    Ok(ours.min_by_key(TcpListening::is_wildcard))
 }
 
 #[cfg(test)]

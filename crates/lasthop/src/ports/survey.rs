@@ -15,15 +15,15 @@ use crate::config::{IpRange, Source, Target};
 /// How soon TIME_WAIT can be reused where the kernel has no setting for it (`tcp_twsk_unique`: more than a second).
 const REUSE_DELAY: Duration = Duration::from_secs(1);
 
-/// What the routes of the host say about a target.
+/// What the routes of the host say about an address.
 #[derive(Clone, Debug, Default)]
-struct Way {
-    /// Whether the target is this host.
-    is_local: bool,
-    /// The source that the kernel would choose.
-    source: Option<IpAddr>,
+pub struct Way {
+    /// Whether the address is this host.
+    pub is_local: bool,
+    /// The source that the kernel would choose; none where there is no way, or none is told.
+    pub source: Option<IpAddr>,
     /// IPv6 networks on `lo` that could be sources.
-    loopback: Vec<LoopbackNetwork>,
+    pub loopback: Vec<LoopbackNetwork>,
 }
 
 /// The facts about the source ports of this host, in our network namespace. What cannot be read is taken to be as the
@@ -67,7 +67,8 @@ pub fn plan(target: &Target, source: &Source, spill_range: IpRange) -> Option<Pl
 }
 
 impl Way {
-    fn to(destination: IpAddr) -> Self {
+    /// Asks the kernel, in 11 us.
+    pub fn to(destination: IpAddr) -> Self {
         let Ok(route) = route::to(destination) else {
             return Self::default();
         };

@@ -98,18 +98,27 @@ pub fn serve(
         .collect::<Result<Vec<_>, _>>()?;
     let admin = config.admin.as_ref().map(admin::open).transpose()?;
     let runtime = local_runtime()?;
-    let slots = Arc::new(slots(&config, descriptors_max));
+    let open = lasthop_kernel::limits::open_descriptors().unwrap_or(open_usually(&config));
+    let slots = Arc::new(slots(&config, descriptors_max, open));
     let admin = (admin, log_drops);
     runtime.block_on(supervise(
         &config, listeners, slots, admin, journal, announce,
     ))
 }
 
-/// Shares out the descriptors. What is open already is counted, or guessed where `/proc` is not there.
-fn slots(config: &Config, descriptors_max: u64) -> Slots {
+/// How many connections, to clients and to apps, a process of `config` can hold with so many descriptors.
+pub fn connections_max(config: &Config, descriptors_max: u64) -> usize {
+    slots(config, descriptors_max, open_usually(config)).all()
+}
+
+/// About how many descriptors are open before the first connection: for a process that does not run yet, or cannot look.
+fn open_usually(config: &Config) -> usize {
+    OPEN_AT_START + config.server.workers * config.listeners.len()
+}
+
+/// Shares out the descriptors, of which so many are open already.
+fn slots(config: &Config, descriptors_max: u64, open: usize) -> Slots {
     let listeners = config.listeners.len();
-    let open = lasthop_kernel::limits::open_descriptors()
-        .unwrap_or(OPEN_AT_START + config.server.workers * listeners);
     // Each listener of a worker keeps a spare one.
     let per_worker = GOODBYES_MAX + listeners;
     let bounds = config.listeners.iter().map(|one| one.max_connections);

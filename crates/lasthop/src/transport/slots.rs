@@ -101,6 +101,11 @@ impl Slots {
         }
     }
 
+    /// How many there are.
+    pub fn all(&self) -> usize {
+        self.all
+    }
+
     /// A slot for a client of `listener`.
     ///
     /// # Errors

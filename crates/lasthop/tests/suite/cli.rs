@@ -104,7 +104,7 @@ fn a_planned_key_is_refused_as_not_in_this_version() {
 #[test]
 fn a_planned_command_says_that_it_is_planned() {
     for command in [
-        "plan", "doctor", "top", "reload", "upgrade", "drain", "status", "import",
+        "doctor", "top", "reload", "upgrade", "drain", "status", "import",
     ] {
         let output = lasthop(&[command]);
         assert_eq!(output.status.code(), Some(2), "{command}");
@@ -154,7 +154,7 @@ fn help_and_version_go_to_stdout() {
         assert!(text(&output.stdout).contains("lasthop"), "{flag}");
     }
     let help = text(&lasthop(&["--help"]).stdout);
-    for command in ["run", "check", "demo"] {
+    for command in ["run", "check", "plan", "demo"] {
         assert!(help.contains(command), "{command} is not in the help");
     }
 }

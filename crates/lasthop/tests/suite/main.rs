@@ -33,6 +33,7 @@ mod lifecycle;
 mod memory;
 mod neighbours;
 mod operator_log;
+mod plan;
 mod prometheus;
 mod real_apps;
 mod requests_refused;

@@ -9,6 +9,7 @@ use lasthop_ports::{Capacity, PortRange, ReservedPorts};
 
 use super::failing::failing;
 use super::socket_file::SocketFile;
+use crate::commands::warnings::Warning;
 use crate::config::units::{duration_text, size_text};
 use crate::config::{
     AccessLog, Admin, Close, Config, HostPattern, IpRange, Listener, Log, Route, Server, Source,
@@ -35,6 +36,7 @@ pub(super) struct Report<'a, L> {
     pub(super) label: L,
     pub(super) config: &'a Config,
     pub(super) host: &'a Host,
+    pub(super) warnings: &'a [Warning],
 }
 
 impl<L: fmt::Display> fmt::Display for Report<'_, L> {
@@ -86,7 +88,8 @@ impl<L: fmt::Display> fmt::Display for Report<'_, L> {
         writeln!(f, "\npass requests to")?;
         upstreams
             .iter()
-            .try_for_each(|upstream| write_upstream(f, upstream, server.spill_range, self.host))
+            .try_for_each(|upstream| write_upstream(f, upstream, server.spill_range, self.host))?;
+        write_warnings(f, self.warnings)
     }
 }
 
@@ -133,6 +136,16 @@ fn write_failing(f: &mut fmt::Formatter<'_>, failing: &[String]) -> fmt::Result 
         .iter()
         .try_for_each(|what| writeln!(f, "  {what}"))?;
     writeln!(f)
+}
+
+fn write_warnings(f: &mut fmt::Formatter<'_>, warnings: &[Warning]) -> fmt::Result {
+    if warnings.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\nworth knowing")?;
+    warnings
+        .iter()
+        .try_for_each(|warning| writeln!(f, "  {warning}"))
 }
 
 fn write_listener(f: &mut fmt::Formatter<'_>, listener: &Listener) -> fmt::Result {
@@ -401,6 +414,7 @@ mod tests {
             label: "test.toml",
             config: &config,
             host: &host,
+            warnings: &[],
         }
         .to_string()
     }

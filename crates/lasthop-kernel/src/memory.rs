@@ -1,0 +1,46 @@
+//! How much memory this host has left.
+//!
+//! The host as a whole, as `/proc/meminfo` tells it. A limit that a container or a unit sets is not looked at.
+
+use std::io;
+
+/// Memory in bytes that programs can still have without swapping: the kernel's own estimate (`MemAvailable`, proc(5)).
+///
+/// # Errors
+/// As open(2), where `/proc` is not there; `InvalidData` where the file has no such line.
+pub fn available() -> io::Result<u64> {
+    in_meminfo(&std::fs::read_to_string("/proc/meminfo")?, "MemAvailable")
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// The value of a line such as `MemAvailable:   23130680 kB`, in bytes. The kernel's kB are kibibytes.
+fn in_meminfo(text: &str, name: &str) -> Option<u64> {
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let kibibytes: u64 = value.strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_host_has_memory_left() {
+        assert!(available().unwrap() > 1 << 20);
+    }
+
+    #[test]
+    fn only_a_whole_line_is_read() {
+        let text =
+            "MemTotal:       24684084 kB\nMemAvailable:   23130680 kB\nHugePages_Total:       0\n";
+        assert_eq!(in_meminfo(text, "MemAvailable"), Some(23_130_680 * 1024));
+        assert_eq!(in_meminfo(text, "Mem"), None);
+        assert_eq!(in_meminfo(text, "HugePages_Total"), None);
+        assert_eq!(
+            in_meminfo("MemAvailable: 18446744073709551615 kB", "MemAvailable"),
+            None
+        );
+    }
+}
