@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output, Stdio};
 
+use lasthop_kernel::namespace::deny_sock_diag;
+
 use crate::support::lasthop::binary;
 use crate::support::{Address, App, Setup, TempDir, namespace};
 
@@ -99,6 +101,29 @@ fn plan_says_that_nobody_listens_on_a_unix_socket_and_who_does() {
     assert_says(
         &said(&toml),
         &["connections can wait for the app to accept them, 0 do"],
+    );
+}
+
+#[test]
+fn plan_says_what_a_sandbox_keeps_it_from_seeing() {
+    let dir = TempDir::new();
+    let file = dir.join("lasthop.toml");
+    std::fs::write(&file, Setup::to(&["127.0.0.1:3000"]).toml()).expect("a file");
+    let mut command = Command::new(binary());
+    command.arg("plan").arg(&file).stdin(Stdio::null());
+    let output = deny_sock_diag(&mut command)
+        .output()
+        .expect("the binary runs");
+    let said = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_says(
+        &said,
+        &[
+            "listens on every address, which cannot be seen: this host does not let sockets be listed",
+            "what is taken now cannot be seen: this host",
+            "backlog: cannot be seen: this host",
+            "first to bind: ",
+        ],
     );
 }
 

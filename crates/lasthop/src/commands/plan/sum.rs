@@ -136,13 +136,18 @@ impl<'a> PortSum<'a> {
 }
 
 impl StageSum<'_> {
-    /// Whether there are more addresses than are ever used.
-    pub(super) fn is_cut(&self) -> bool {
+    /// How many pairs the addresses would make, used or not.
+    pub(super) fn addresses(&self) -> u64 {
         let sources = match self.stage.sources {
             Sources::Kernel(_) => 1,
             Sources::Bound { block, .. } => block.len(),
         };
-        sources.saturating_mul(self.stage.destinations.len()) > self.stage.pairs().into()
+        sources.saturating_mul(self.stage.destinations.len())
+    }
+
+    /// Whether there are more than are ever used.
+    pub(super) fn is_cut(&self) -> bool {
+        self.addresses() > self.stage.pairs().into()
     }
 
     /// Connections a second that can be opened here and closed by us, for as long as one likes.

@@ -13,7 +13,7 @@ use crate::commands::warnings::Warning;
 use crate::config::{Config, Target, Upstream};
 
 /// Columns of an address or a block of them; longer ones push the line.
-const ADDRESSES: usize = 27;
+const ADDRESSES: usize = 25;
 
 /// Columns of a count.
 const COUNT: usize = 13;
@@ -136,10 +136,8 @@ fn write_stage(f: &mut fmt::Formatter<'_>, stage: &StageSum<'_>, limit: u32) -> 
         )),
     }
     if stage.usable.counts() && stage.is_cut() {
-        remarks.push(format!(
-            "more than {} are never used",
-            grouped(pairs.into())
-        ));
+        let all = grouped(stage.addresses());
+        remarks.push(format!("the first {} of {all}", grouped(pairs.into())));
     }
     match remarks.as_slice() {
         [] => writeln!(f),

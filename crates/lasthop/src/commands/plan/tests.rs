@@ -135,12 +135,12 @@ upstream app
   127.0.0.1:3000
     100 ports (40000-40099) - 2 reserved = 98 for each pair of addresses
 
-    127.0.0.1                   -> 127.0.0.1                             1 x 98 =            98
-    127.0.0.1                   -> 127.64.0.1-127.64.0.6                                      0  not used: the app does not listen on every address
-    127.64.0.1-127.64.0.6       -> 127.0.0.1                             6 x 98 =           588
-                                                                           in all           686  on 7 pairs
-                                                                      - taken now             9  by whatever program; 2 are in TIME_WAIT, where only the young keep a port
-                                                                       = free now           677
+    127.0.0.1                 -> 127.0.0.1                           1 x 98 =            98
+    127.0.0.1                 -> 127.64.0.1-127.64.0.6                                    0  not used: the app does not listen on every address
+    127.64.0.1-127.64.0.6     -> 127.0.0.1                           6 x 98 =           588
+                                                                       in all           686  on 7 pairs
+                                                                  - taken now             9  by whatever program; 2 are in TIME_WAIT, where only the young keep a port
+                                                                   = free now           677
 
     TIME_WAIT keeps the port of a connection that we close for 1 s: 98 a second on the first pair, 686 on all
     TIME_WAIT of the host: 500 at most (net.ipv4.tcp_max_tw_buckets); what is closed beyond that keeps no port
