@@ -47,7 +47,7 @@ const fn by_hand(name: &'static str, rival: Rival) -> Contestant {
 impl Contestant {
     /// What was configured for so many connections, in words.
     pub(crate) fn setting(&self, connections: usize) -> Result<String, BenchError> {
-        let processes = fleet::processes_needed(connections)?;
+        let processes = fleet::processes_needed(self.rival, connections)?;
         let them = match (self.rival, processes) {
             (Rival::Lasthop, 1) => "1 instance with one worker".to_owned(),
             (Rival::Lasthop, _) => {

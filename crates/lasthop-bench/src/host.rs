@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::endpoint::{held, hold_app};
 use crate::error::BenchError;
-use crate::rival::fleet;
+use crate::rival::{Rival, fleet};
 
 /// Memory for one held connection over TCP, in bytes: four ends in the kernel (3.7 kB each with file and epoll entry),
 /// and in programs what the hungriest of the proxies takes for a tunnel (18 kB), the app and the load (4 kB).
@@ -55,7 +55,7 @@ fn bounds(connections: usize) -> Result<Vec<Bound>, BenchError> {
     let count = connections as u64;
     let processes = (connections.div_ceil(held::room_of_a_process()?)
         + connections.div_ceil(hold_app::room_of_a_process()?)
-        + fleet::processes_needed(connections)?
+        + fleet::processes_needed(Rival::Lasthop, connections)?
         + 4) as u64;
     let bytes = count * BYTES_EACH + BYTES_APART;
     let tasks = processes * THREADS_EACH;
@@ -70,6 +70,11 @@ fn bounds(connections: usize) -> Result<Vec<Bound>, BenchError> {
             "bytes of memory in this control group",
             bytes,
             of_group("memory.max", "memory.current"),
+        ),
+        (
+            "connections that the load has source addresses for",
+            count,
+            Some(held::connections_max()? as u64),
         ),
         (
             "open files of the host (fs.file-max)",

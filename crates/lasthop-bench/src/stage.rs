@@ -4,6 +4,7 @@
 //! meets what another left behind in TIME_WAIT.
 
 use lasthop::demo::scratch::Scratch;
+use lasthop_kernel::limits;
 
 use crate::contestant::{Chosen, Contestant, Run};
 use crate::cores::Cores;
@@ -36,7 +37,7 @@ impl House {
     ) -> Result<Self, BenchError> {
         let interrupt = Interrupt::listen()?;
         let (contestants, missing) = wanted()?;
-        fleet::room_of_a_process()?; // raises the limit, which the figures that follow are by
+        limits::raise_nofile()?; // before the figures that follow from it, and inherited by all
         host::check_room(connections)?;
         let machine = Machine::here(); // before this thread is moved, which hides the other cores
         machine.warn_if_busy();

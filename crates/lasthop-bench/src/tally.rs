@@ -52,7 +52,7 @@ fn without_figures(line: &str) -> String {
             other => text.push(other),
         }
     }
-    text
+    text.trim_end_matches(['.', ' ']).to_owned()
 }
 
 #[cfg(test)]

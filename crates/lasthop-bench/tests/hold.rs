@@ -68,7 +68,7 @@ fn one_source_address_holds_as_many_as_it_has_ports_and_several_hold_all() {
         return;
     };
     let json = fs::read_to_string(json).unwrap();
-    let mut expected = vec![("lasthop", "Unix socket", 300)];
+    let mut expected = vec![("lasthop", "TCP", 300), ("lasthop", "Unix socket", 300)];
     if !is_missing(test, &complaints, "nginx") {
         expected.push(("nginx", "TCP", 100));
         expected.push(("nginx-sources", "TCP", 300));
@@ -87,10 +87,6 @@ fn one_source_address_holds_as_many_as_it_has_ports_and_several_hold_all() {
         assert_eq!(of("echoed"), Some(held), "{proxy} over {transport}: {json}");
         assert_eq!(of("failed"), Some(300 - held), "{proxy} over {transport}");
     }
-    // Whatever it does when ports run out, what it holds works.
-    let held = figure(&json, "lasthop", "TCP", "held");
-    assert!(held.is_some_and(|held| held >= 100), "{json}");
-    assert_eq!(figure(&json, "lasthop", "TCP", "echoed"), held);
 }
 
 #[test]
@@ -131,8 +127,8 @@ fn a_curve_ends_at_the_wall_and_is_written_in_every_form() {
 #[test]
 fn a_signal_in_the_middle_of_a_crowd_leaves_nothing_behind() {
     let test = "a_signal_in_the_middle_of_a_crowd_leaves_nothing_behind";
-    // More than the ports of a hundred source addresses: it cannot be done before the signal comes.
-    let mut command = harness_with_ports("40000 40009", &["hold", "5000", "--only", "lasthop"]);
+    // The load needs a process for each five of them: it cannot be done before the signal comes.
+    let mut command = harness_with_ports("40000 40009", &["hold", "1000", "--only", "lasthop"]);
     let command = command.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut harness = match command.spawn() {
         Err(error) => return namespace::skip(test, &error),

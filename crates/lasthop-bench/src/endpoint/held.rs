@@ -261,6 +261,11 @@ pub(crate) fn room_of_a_process() -> Result<usize, BenchError> {
     Ok(descriptors.min(ports).clamp(1, PROCESS_CONNECTIONS_MAX))
 }
 
+/// How many connections all processes together may hold.
+pub(crate) fn connections_max() -> Result<usize, BenchError> {
+    Ok(room_of_a_process()? * usize::from(PROCESSES_MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

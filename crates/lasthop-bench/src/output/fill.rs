@@ -121,9 +121,11 @@ fn method(report: &FillReport) -> String {
         "Upgraded connections are added in steps of {} to one app on 127.0.0.1. The last {probes} of each step are opened one \
          by one while nothing else happens: from the client's connect() to the 101. Then {probes} requests, one by one, each \
          over a new connection to the proxy and from there to the app, which closes after its answer; then {probes} set-ups \
-         straight to the app. The kernel's share of a set-up, four ends and two handshakes, is in every figure.",
+         straight to the app. The kernel's share of a set-up, four ends and two handshakes, is in every figure. A p99 is the \
+         {slowest}th slowest of a step: whatever else the host does for a moment on the proxy's core is in it.",
         grouped(report.step),
-        probes = grouped(report.probes)
+        probes = grouped(report.probes),
+        slowest = (report.probes / 100).max(1)
     )
 }
 

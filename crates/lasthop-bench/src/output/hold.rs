@@ -22,7 +22,12 @@ const LEGEND: &str = "Failed is what got another answer than 101, or none in 10 
     succeeded, since a proxy without ports takes milliseconds for each failure. Set-up is from the client's connect() to the \
     101, 64 under way at once, so mostly waiting in line. Proxy MB is the `Pss` of all its processes at most; kernel is \
     the growth of slabs, page tables, stacks and socket buffers of the whole host, for all four ends of a connection: \
-    client, both of the proxy's, app.";
+    client, both of the proxy's, app; other programs on the host are in it.";
+/// What the figures do not say by themselves.
+const CAVEATS: &str = "The processes of a proxy share one core, app and clients the other, so the times are those of two busy \
+    cores. nginx-sources and haproxy-sources are what can be had by hand today: their sources are 127.1.0.x, the app sees \
+    them, and somebody has to count how many are needed. A Unix socket has no ports, so nobody stops there. HAProxy makes \
+    no second attempt here (`retries 0`): it would find no more ports a second later.";
 
 pub(crate) fn text(report: &HoldReport) -> String {
     let mut text = format!("{}\n", method(report));
@@ -49,7 +54,7 @@ pub(crate) fn markdown(report: &HoldReport) -> String {
     document::write_table(&mut text, &table(report));
     let _ = writeln!(
         text,
-        "\n{LEGEND}\n\nHow each was set up, and how it ended:\n"
+        "\n{LEGEND}\n\n{CAVEATS}\n\nHow each was set up, and how it ended:\n"
     );
     for line in findings(report) {
         let _ = writeln!(text, "- {line}");

@@ -47,7 +47,7 @@ impl Fleet {
     /// Starts them on a free port of 127.0.0.1 and waits until all of them listen.
     pub(crate) fn start(proxy: &Found, mission: &Mission<'_>) -> Result<Self, BenchError> {
         let (rival, directory) = (proxy.rival, mission.directory);
-        let processes = processes_needed(mission.connections)?;
+        let processes = processes_needed(rival, mission.connections)?;
         let write = |address| write_configuration(rival, address, processes, mission);
         let command = |path: &Path| command(rival, &proxy.binary, path, directory);
         let first = Server::start_on_a_free_port(rival.name(), directory, || {
@@ -94,17 +94,22 @@ impl Fleet {
     }
 }
 
-/// Connections that one process may hold, to clients; each has another to the app.
-pub(crate) fn room_of_a_process() -> Result<usize, BenchError> {
+/// Connections that one process of `rival` may hold, to clients; each has another to the app.
+fn room_of_a_process(rival: Rival) -> Result<usize, BenchError> {
     let descriptors = limits::raise_nofile()?.hard;
-    let pairs = descriptors.saturating_sub(DESCRIPTORS_APART) / 2;
-    Ok(usize::try_from(pairs).unwrap_or(usize::MAX).max(1))
+    let free = descriptors.saturating_sub(DESCRIPTORS_APART);
+    let for_all = match rival {
+        // lasthop refuses clients when the last eighth of its descriptors is reached, which is for connections to the app.
+        Rival::Lasthop => free - free / 8,
+        _ => free,
+    };
+    Ok(usize::try_from(for_all / 2).unwrap_or(usize::MAX).max(1))
 }
 
-/// The processes that `connections` need, with room for the uneven spread of a hash: the largest share is that many
-/// standard deviations above the mean once in a hundred million runs.
-pub(crate) fn processes_needed(connections: usize) -> Result<usize, BenchError> {
-    Ok(processes_of(connections, room_of_a_process()?))
+/// The processes of `rival` that `connections` need, with room for the uneven spread of a hash: the largest share is that
+/// many standard deviations above the mean once in a hundred million runs.
+pub(crate) fn processes_needed(rival: Rival, connections: usize) -> Result<usize, BenchError> {
+    Ok(processes_of(connections, room_of_a_process(rival)?))
 }
 
 fn processes_of(connections: usize, room: usize) -> usize {
@@ -129,7 +134,7 @@ fn write_configuration(
     processes: usize,
     mission: &Mission<'_>,
 ) -> Result<PathBuf, BenchError> {
-    let room = room_of_a_process()?;
+    let room = room_of_a_process(rival)?;
     let (upstream, sources) = (mission.upstream, mission.sources);
     let mut words = vec![
         ("@LISTEN@", address.to_string()),
