@@ -144,6 +144,9 @@ impl Ledger {
     #[must_use]
     pub fn before_reading(&self, now: Instant) -> Vec<(u32, u32)> {
         let now = self.moment(now);
+        if let Some(first) = self.known_pair(0) {
+            self.walking.looks(first.usage().live, self.limit());
+        }
         self.known()
             .map(|(number, pair)| {
                 pair.settle(now, self.cooling_time(number));

@@ -19,6 +19,13 @@ const REFUSALS_BEFORE_FAR: u32 = 2;
 /// Requests wait so long for the word on how the app listens, then go on without it.
 const UNKNOWN_MAX: Duration = Duration::from_millis(100);
 
+/// Readings while we fill an empty pair to its limit: where twelve instances fill it together, each sees the others by
+/// the time that a fifth of it is taken.
+const LOOKS: u32 = 64;
+
+/// The least growth between two of them, where ports are few.
+const LOOK_STEP_MIN: u32 = 8;
+
 /// What all requests share about refusals. Times are milliseconds since the ledger began. Relaxed throughout: each is a
 /// hint that stands by itself, and one that is seen late costs a refusal.
 #[derive(Debug)]
@@ -31,6 +38,8 @@ pub(super) struct Walking {
     unknown_since: AtomicU64,
     /// 1 where the last word of the kernel was a refusal although there should have been room.
     disputed: AtomicU8,
+    /// Our connections on the first pair from which on a reading is due again: others may be growing as we are.
+    look_at: AtomicU32,
 }
 
 impl Default for Walking {
@@ -40,11 +49,23 @@ impl Default for Walking {
             turn: AtomicU32::new(0),
             unknown_since: AtomicU64::new(0),
             disputed: AtomicU8::new(0),
+            look_at: AtomicU32::new(0),
         }
     }
 }
 
 impl Walking {
+    fn look_at(&self) -> u32 {
+        self.look_at.load(Ordering::Relaxed)
+    }
+
+    /// A reading begins while `live` connections are ours on the first pair, of `limit`.
+    pub(super) fn looks(&self, live: u32, limit: u32) {
+        let step = limit.div_ceil(LOOKS).max(LOOK_STEP_MIN);
+        self.look_at
+            .store(live.saturating_add(step), Ordering::Relaxed);
+    }
+
     pub(super) fn is_disputed(&self) -> bool {
         self.disputed.load(Ordering::Relaxed) > 0
     }
@@ -205,10 +226,11 @@ impl Ledger {
     }
 
     pub(super) fn lease(self: &Arc<Self>, pair: u32, before: Usage, numbers: Numbers) -> Lease {
+        let is_half_full = before.total() >= numbers.mark / 2;
         Lease {
             ledger: Arc::clone(self),
             pair,
-            crowded: pair > 0 || before.total() >= numbers.mark / 2,
+            crowded: pair > 0 || is_half_full || before.live >= self.walking.look_at(),
             ended: None,
         }
     }

@@ -40,6 +40,7 @@ fn the_first_pair_is_used_again_as_soon_as_it_has_room() {
 #[test]
 fn a_lease_says_from_half_the_mark_on_that_a_reading_is_due() {
     let bench = Bench::new(spilling("127.64.0.0/30"), host(8));
+    let _ = bench.ledger.before_reading(bench.now());
     let leases = bench.leases(9);
     let crowded: Vec<bool> = leases.iter().map(|lease| lease.is_crowded()).collect();
     assert_eq!(
