@@ -146,6 +146,21 @@ pub enum Signal {
     Kill,
 }
 
+/// Makes the calling thread, and no other, stand back behind those that share a core with it: its nice value becomes
+/// `niceness`, 1 to 19 (setpriority(2); Linux keeps it by thread).
+///
+/// # Errors
+/// As setpriority(2).
+pub fn stand_back(niceness: i32) -> io::Result<()> {
+    // SAFETY: takes and returns integers only; 0 stands for the calling thread.
+    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, niceness) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// Sends a signal to one process (kill(2)).
 ///
 /// # Errors

@@ -83,7 +83,7 @@ impl Ledger {
             .filter(|pair| is_usable(stage, pair))?;
         let cooling = numbers.reuse.cooling(stage.is_loopback);
         let before = pair.claim(numbers.limit, at, cooling)?;
-        Some(self.lease(number, before, numbers))
+        Some(self.lease(number, before, at))
     }
 
     /// The pairs whose gate is open, in their order; those with sources of ours only, or all.

@@ -26,7 +26,7 @@ pub struct Lease {
     pub(super) ledger: Arc<Ledger>,
     /// The number of the pair in the plan.
     pub(super) pair: u32,
-    pub(super) crowded: bool,
+    pub(super) wants_a_look: bool,
     /// How the connection ended and when, once that is known.
     pub(super) ended: Option<(Ended, Instant)>,
 }
@@ -52,10 +52,10 @@ impl Lease {
         stage.is_some_and(|stage| stage.condition == Condition::Wildcard)
     }
 
-    /// Whether a reading of the kernel's table is due: the pair is half full, or not the first.
+    /// Whether a reading of the kernel's table is due: the pair gets full, or ours have grown since the last one.
     #[must_use]
-    pub const fn is_crowded(&self) -> bool {
-        self.crowded
+    pub const fn wants_a_look(&self) -> bool {
+        self.wants_a_look
     }
 
     /// Whether a TIME_WAIT of ours would hurt on this pair: its ports cool for long, or half of them are taken. Then it

@@ -131,26 +131,17 @@ impl Ledger {
             .collect()
     }
 
-    /// Whether readings are worth their cost: a pair is half full, or others than the first are in use.
-    #[must_use]
-    pub fn is_crowded(&self, now: Instant) -> bool {
-        let half = self.numbers().mark / 2;
-        let pairs = self.pairs_in_use(now);
-        pairs.len() > 1 || pairs.iter().any(|(_, usage)| usage.total() > half)
-    }
-
     /// Our connections and what of ours cools at `now`, by pair: taken just before a reading begins, and given to
     /// [`Ledger::correct`] with it. One reading at a time.
     #[must_use]
     pub fn before_reading(&self, now: Instant) -> Vec<(u32, u32)> {
         let now = self.moment(now);
-        if let Some(first) = self.known_pair(0) {
-            self.walking.looks(first.usage().live, self.limit());
-        }
+        self.walking.looks(now);
+        let limit = self.limit();
         self.known()
             .map(|(number, pair)| {
                 pair.settle(now, self.cooling_time(number));
-                (number, pair.before_reading())
+                (number, pair.before_reading(limit))
             })
             .collect()
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::ring::{Ring, step};
 use crate::snapshot::PairCount;
-use crate::sync::{AtomicU8, AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
 
 /// Bits of one count. A pair has 65,535 ports; what others hold is cut to what fits.
 const COUNT_BITS: u32 = 21;
@@ -20,6 +20,15 @@ const COUNT_MAX: u32 = (1 << COUNT_BITS) - 1;
 /// One connection in each place of the word.
 const LIVE: u64 = 1;
 const COOLING: u64 = 1 << COUNT_BITS;
+
+/// Readings while we fill an empty pair, for the sake of others who fill it with us.
+const LOOKS: u32 = 16;
+
+/// The least growth between two of them, where ports are few.
+const LOOK_STEP_MIN: u32 = 8;
+
+/// The last part of a pair up to its mark, in which every port taken is reason for a reading: a quarter.
+const CROWDED: u32 = 4;
 
 /// Whether a handshake is known to come about on a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +64,8 @@ pub(super) struct Pair {
     /// Before this moment no count of the ring is over, so that a look at it can be spared.
     next_step: AtomicU64,
     proof: AtomicU8,
+    /// Connections of ours from which on a reading is due again: others may be growing as we are.
+    look_at: AtomicU32,
     ring: Mutex<Ring>,
 }
 
@@ -99,6 +110,7 @@ impl Pair {
             barred_until: AtomicU64::new(0),
             next_step: AtomicU64::new(0),
             proof: AtomicU8::new(0),
+            look_at: AtomicU32::new(0),
             ring: Mutex::new(Ring::default()),
         }
     }
@@ -210,11 +222,21 @@ impl Pair {
         self.proof.store(code, Ordering::Relaxed);
     }
 
+    /// Whether a port that was taken when so many were, before it, is reason to look what others do: the pair gets full,
+    /// or ours have grown since the last look. One that nobody has looked at yet is.
+    pub(super) fn wants_a_look(&self, before: Usage, mark: u32) -> bool {
+        before.total() >= mark - mark / CROWDED
+            || before.live >= self.look_at.load(Ordering::Relaxed)
+    }
+
     /// A reading begins: what is taken by us, and what cools from here on is newer than it.
-    pub(super) fn before_reading(&self) -> u32 {
+    pub(super) fn before_reading(&self, limit: u32) -> u32 {
         let mut ring = self.ring();
         ring.mark();
         let usage = self.usage();
+        let step = limit.div_ceil(LOOKS).max(LOOK_STEP_MIN);
+        self.look_at
+            .store(usage.live.saturating_add(step), Ordering::Relaxed);
         usage.live + usage.cooling
     }
 

@@ -19,12 +19,8 @@ const REFUSALS_BEFORE_FAR: u32 = 2;
 /// Requests wait so long for the word on how the app listens, then go on without it.
 const UNKNOWN_MAX: Duration = Duration::from_millis(100);
 
-/// Readings while we fill an empty pair to its limit: where twelve instances fill it together, each sees the others by
-/// the time that a fifth of it is taken.
-const LOOKS: u32 = 64;
-
-/// The least growth between two of them, where ports are few.
-const LOOK_STEP_MIN: u32 = 8;
+/// Spread connections ask for a reading so long after the last: others may have left the pairs before.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// What all requests share about refusals. Times are milliseconds since the ledger began. Relaxed throughout: each is a
 /// hint that stands by itself, and one that is seen late costs a refusal.
@@ -38,8 +34,8 @@ pub(super) struct Walking {
     unknown_since: AtomicU64,
     /// 1 where the last word of the kernel was a refusal although there should have been room.
     disputed: AtomicU8,
-    /// Our connections on the first pair from which on a reading is due again: others may be growing as we are.
-    look_at: AtomicU32,
+    /// When the last reading began.
+    looked_at: AtomicU64,
 }
 
 impl Default for Walking {
@@ -49,21 +45,15 @@ impl Default for Walking {
             turn: AtomicU32::new(0),
             unknown_since: AtomicU64::new(0),
             disputed: AtomicU8::new(0),
-            look_at: AtomicU32::new(0),
+            looked_at: AtomicU64::new(0),
         }
     }
 }
 
 impl Walking {
-    fn look_at(&self) -> u32 {
-        self.look_at.load(Ordering::Relaxed)
-    }
-
-    /// A reading begins while `live` connections are ours on the first pair, of `limit`.
-    pub(super) fn looks(&self, live: u32, limit: u32) {
-        let step = limit.div_ceil(LOOKS).max(LOOK_STEP_MIN);
-        self.look_at
-            .store(live.saturating_add(step), Ordering::Relaxed);
+    /// A reading begins.
+    pub(super) fn looks(&self, at: u64) {
+        self.looked_at.store(at, Ordering::Relaxed);
     }
 
     pub(super) fn is_disputed(&self) -> bool {
@@ -208,7 +198,7 @@ impl Ledger {
                     && is_usable(stage, pair)
                     && let Some(before) = pair.claim(bound, at, cooling)
                 {
-                    return Some(self.lease(number, before, numbers));
+                    return Some(self.lease(number, before, at));
                 }
             }
         }
@@ -225,12 +215,17 @@ impl Ledger {
         }
     }
 
-    pub(super) fn lease(self: &Arc<Self>, pair: u32, before: Usage, numbers: Numbers) -> Lease {
-        let is_half_full = before.total() >= numbers.mark / 2;
+    /// A lease on `pair`, on which so much was taken `before` it, at a moment `at`.
+    pub(super) fn lease(self: &Arc<Self>, number: u32, before: Usage, at: u64) -> Lease {
+        let looked_at = self.walking.looked_at.load(Ordering::Relaxed);
+        let is_old = number > 0 && at.saturating_sub(looked_at) >= ms(LOOK_AGAIN);
+        let wants_a_look = self
+            .known_pair(number)
+            .is_some_and(|pair| pair.wants_a_look(before, self.numbers().mark));
         Lease {
             ledger: Arc::clone(self),
-            pair,
-            crowded: pair > 0 || is_half_full || before.live >= self.walking.look_at(),
+            pair: number,
+            wants_a_look: is_old || wants_a_look,
             ended: None,
         }
     }

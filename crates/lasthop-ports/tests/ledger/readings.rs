@@ -240,20 +240,20 @@ fn a_reading_of_more_pairs_than_the_plan_has_makes_no_more_accounts() {
 }
 
 #[test]
-fn a_reading_is_due_again_when_ours_have_grown_by_a_sixty_fourth_of_a_pair() {
-    let bench = Bench::new(spilling("127.64.0.0/30"), host(640));
+fn a_reading_is_due_again_when_ours_have_grown_by_a_sixteenth_of_a_pair() {
+    let bench = Bench::new(spilling("127.64.0.0/30"), host(160));
     let first = bench.lease();
-    assert!(first.is_crowded(), "nothing is known of the pair yet");
+    assert!(first.wants_a_look(), "nothing is known of the pair yet");
     bench
         .ledger
         .correct(&bench.ledger.before_reading(bench.now()), &reading(&[]));
     let more = bench.leases(10);
-    assert!(more.iter().take(9).all(|lease| !lease.is_crowded()));
-    assert!(bench.lease().is_crowded());
+    assert!(more.iter().all(|lease| !lease.wants_a_look()));
+    assert!(bench.lease().wants_a_look());
     // Where we do not grow, nothing is due however many come and go.
     drop(more);
     bench
         .ledger
         .correct(&bench.ledger.before_reading(bench.now()), &reading(&[]));
-    assert!((0..100).all(|_| !bench.lease().is_crowded()));
+    assert!((0..100).all(|_| !bench.lease().wants_a_look()));
 }

@@ -1,5 +1,7 @@
 //! In which order pairs are used, and when a port comes back.
 
+use std::time::Duration;
+
 use lasthop_ports::ledger::{Gate, Proof};
 use lasthop_ports::{Condition, Ended, HostPorts, TimeWaitReuse};
 
@@ -38,18 +40,28 @@ fn the_first_pair_is_used_again_as_soon_as_it_has_room() {
 }
 
 #[test]
-fn a_lease_says_from_half_the_mark_on_that_a_reading_is_due() {
+fn a_lease_says_when_a_reading_is_due_because_its_pair_gets_full() {
     let bench = Bench::new(spilling("127.64.0.0/30"), host(8));
     let _ = bench.ledger.before_reading(bench.now());
     let leases = bench.leases(9);
-    let crowded: Vec<bool> = leases.iter().map(|lease| lease.is_crowded()).collect();
+    let wants: Vec<bool> = leases.iter().map(|lease| lease.wants_a_look()).collect();
+    // From three quarters of the mark on; of the next pair nothing is known to be taken.
     assert_eq!(
-        crowded,
-        [false, false, false, false, true, true, true, true, true]
+        wants,
+        [false, false, false, false, false, false, true, true, false]
     );
-    assert!(bench.ledger.is_crowded(bench.now()));
-    drop(leases);
-    assert!(!bench.ledger.is_crowded(bench.now()));
+}
+
+#[test]
+fn spread_connections_ask_for_a_reading_now_and_then() {
+    let bench = Bench::new(spilling("127.64.0.0/30"), host(8));
+    let _ = bench.ledger.before_reading(bench.now());
+    let _first_pair = bench.leases(8);
+    assert!(!bench.lease().wants_a_look());
+    bench.pass(Duration::from_secs(10));
+    assert!(bench.lease().wants_a_look());
+    let _ = bench.ledger.before_reading(bench.now());
+    assert!(!bench.lease().wants_a_look());
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl Account {
         match self.ledger.next(walk, Instant::now()) {
             Ok(grant) => {
                 // A load, as long as the watcher has been asked: the line is read by all and seldom written.
-                if grant.lease.is_crowded() && !self.wants_a_look() {
+                if grant.lease.wants_a_look() && !self.wants_a_look() {
                     self.ask_for_a_look();
                 }
                 Ok(grant)

@@ -1,9 +1,8 @@
 //! The thread that keeps the ledgers true: it reads the kernel's table, finds out how apps listen, and tries pairs.
 //!
 //! Each account is read once at the start: other instances may be there already. Then the thread sleeps until a worker
-//! rings the alarm, because an account is crowded or a connection was refused. That account it reads at most once a
-//! second, and less often where a reading takes long, until it is not crowded any more. Nothing here is ever waited for
-//! by a worker.
+//! rings the alarm, because a pair gets full, connections grow or one was refused. That account it reads at most once a
+//! second, and less often where a reading takes long. Nothing here is ever waited for by a worker.
 
 use std::io;
 use std::sync::Arc;
@@ -21,8 +20,12 @@ use super::{Ports, neighbour, proof, reading, survey};
 /// The time between two readings.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// A reading that takes long is followed by so many times its length without one: it costs a twentieth of a core.
-const REST_FACTOR: u32 = 20;
+/// A reading that takes long is followed by so many times its length without one, so that it costs a hundredth of a
+/// core: the kernel walks over all connections of the host, 0.1 s for half a million.
+const REST_FACTOR: u32 = 100;
+
+/// How much the thread stands back behind the workers (nice(2)), should they share a core.
+const NICENESS: i32 = 10;
 
 /// The least time between two rounds, however loud the alarm.
 const ROUND: Duration = Duration::from_millis(5);
@@ -78,7 +81,11 @@ impl Watcher {
             let runtime = runtime.enable_all().build()?;
             let alarm = Arc::clone(&ports.alarm);
             let thread = std::thread::Builder::new().name("ports".to_owned());
-            let watch = move || runtime.block_on(watch(watched, &alarm));
+            let watch = move || {
+                // Where it may not stand back it works all the same.
+                let _ = lasthop_kernel::process::stand_back(NICENESS);
+                runtime.block_on(watch(watched, &alarm));
+            };
             watcher.thread = Some(thread.spawn(watch)?);
         }
         Ok(watcher)
@@ -118,9 +125,9 @@ impl Watched {
     /// Looks at the account if it wants it and it is time; whether it has to be looked at again.
     async fn round(&mut self) -> bool {
         let ledger = self.account.ledger();
-        let is_busy = |now| ledger.is_crowded(now) || ledger.is_at_its_last_resort(now);
+        let is_wanted = |now| self.account.wants_a_look() || ledger.is_at_its_last_resort(now);
         let now = Instant::now();
-        if !self.account.wants_a_look() && !is_busy(now) {
+        if !is_wanted(now) {
             return false;
         }
         if now >= self.due {
@@ -142,7 +149,7 @@ impl Watched {
             self.due = now + PERIOD.max(took * REST_FACTOR);
         }
         self.proofs.go_on(ledger).await;
-        self.account.wants_a_look() || is_busy(Instant::now())
+        is_wanted(Instant::now())
     }
 }
 
