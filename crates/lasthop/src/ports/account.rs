@@ -154,6 +154,14 @@ impl Account {
             .unwrap_or_else(PoisonError::into_inner) = neighbour;
     }
 
+    /// The same, where nothing better is known.
+    pub(super) fn set_neighbour_if_unknown(&self, neighbour: &str) {
+        self.neighbour
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert_with(|| neighbour.to_owned());
+    }
+
     fn no_ports(&self, full: Full) -> NoPorts {
         let neighbour = self
             .neighbour

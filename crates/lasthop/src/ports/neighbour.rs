@@ -12,21 +12,49 @@ use lasthop_kernel::owner;
 use lasthop_kernel::sock_diag::{self, Hold};
 
 use super::account::Account;
+use super::watcher::PERIOD;
 
-/// How long the search for a program may take: it looks through the descriptors of processes.
-const SEARCH_MAX: Duration = Duration::from_millis(300);
+/// How long the search for a program may take: it looks through the descriptors of all processes, which are 100,000 on a
+/// host where connections are short of ports.
+const SEARCH_MAX: Duration = Duration::from_secs(1);
+
+/// A search is followed by so many times its length without one: meanwhile requests fail, so it may cost more than a
+/// reading.
+const SEARCH_REST_FACTOR: u32 = 4;
 
 /// Sockets that are enough to know a program by.
 const SAMPLE: usize = 8;
 
-/// Looks for the neighbour while the kernel refuses what it should not, and forgets it afterwards.
-pub(super) fn look(account: &Account) {
-    let ledger = account.ledger();
-    if !ledger.is_at_its_last_resort(Instant::now()) && !ledger.is_disputed() {
-        account.set_neighbour(None);
-        return;
+/// When the next search may be: it is much dearer than a reading, which must not wait for it.
+#[derive(Debug)]
+pub(super) struct Searches {
+    due: Instant,
+}
+
+impl Searches {
+    pub(super) fn new() -> Self {
+        Self {
+            due: Instant::now(),
+        }
     }
-    let (range, _) = ledger.ports();
+
+    /// Looks for the neighbour while the kernel refuses what it should not, and forgets it afterwards.
+    pub(super) fn go_on(&mut self, account: &Account) {
+        let ledger = account.ledger();
+        let now = Instant::now();
+        if !ledger.is_at_its_last_resort(now) && !ledger.is_disputed() {
+            account.set_neighbour(None);
+            return;
+        }
+        if now >= self.due {
+            search(account);
+            self.due = now + PERIOD.max(now.elapsed() * SEARCH_REST_FACTOR);
+        }
+    }
+}
+
+fn search(account: &Account) {
+    let (range, _) = account.ledger().ports();
     let Ok(bound) = sock_diag::bound(range) else {
         return;
     };
@@ -46,11 +74,14 @@ pub(super) fn look(account: &Account) {
         }
     }
     let most = names.into_iter().max_by_key(|(_, sockets)| *sockets);
-    account.set_neighbour(match (most, inodes.len()) {
-        (Some((name, _)), _) => Some(format!("ports of the range are bound by {name}")),
-        (None, 0) => None,
-        (None, _) => {
-            Some("ports of the range are bound by a program that cannot be seen".to_owned())
+    match (most, inodes.len()) {
+        (Some((name, _)), _) => {
+            account.set_neighbour(Some(format!("ports of the range are bound by {name}")));
         }
-    });
+        (None, 0) => account.set_neighbour(None),
+        // Who was seen before is the likelier one.
+        (None, _) => account.set_neighbour_if_unknown(
+            "ports of the range are bound by a program that cannot be seen",
+        ),
+    }
 }

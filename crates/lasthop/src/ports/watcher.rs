@@ -18,7 +18,7 @@ use super::account::Account;
 use super::{Ports, neighbour, proof, reading, survey};
 
 /// The time between two readings.
-const PERIOD: Duration = Duration::from_secs(1);
+pub(super) const PERIOD: Duration = Duration::from_secs(1);
 
 /// A reading that takes long is followed by so many times its length without one, so that it costs a hundredth of a
 /// core: the kernel walks over all connections of the host, 0.1 s for half a million.
@@ -108,6 +108,7 @@ struct Watched {
     /// When the next reading may be.
     due: Instant,
     proofs: proof::Proofs,
+    searches: neighbour::Searches,
     /// Whether readings fail, which is told once.
     is_blind: bool,
 }
@@ -118,6 +119,7 @@ impl Watched {
             account: Arc::clone(account),
             due: Instant::now(),
             proofs: proof::Proofs::default(),
+            searches: neighbour::Searches::new(),
             is_blind: false,
         }
     }
@@ -144,9 +146,9 @@ impl Watched {
                      failing connects only"
                 );
             }
-            neighbour::look(&self.account);
             let took = now.elapsed();
             self.due = now + PERIOD.max(took * REST_FACTOR);
+            self.searches.go_on(&self.account);
         }
         self.proofs.go_on(ledger).await;
         is_wanted(Instant::now())

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use socket2::Socket;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -34,8 +34,6 @@ const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 pub(crate) enum After {
     /// It keeps it.
     Keeps,
-    /// It closes it at once, without having said so.
-    Closes,
     /// It has said `Connection: close`, and closes it so much later, unless the proxy was first.
     SaysSo(Duration),
 }
@@ -211,7 +209,7 @@ async fn converse(
         }
         let closes = match after {
             After::SaysSo(_) => "Connection: close\r\n",
-            After::Keeps | After::Closes => "",
+            After::Keeps => "",
         };
         let answer = format!(
             "HTTP/1.1 200 OK\r\n{closes}Content-Length: {}\r\n\r\n{says}",
@@ -220,7 +218,6 @@ async fn converse(
         stream.write_all(answer.as_bytes()).await?;
         match after {
             After::Keeps => {}
-            After::Closes => return Ok(()),
             After::SaysSo(later) => {
                 let closed = stream.read_buf(&mut input);
                 // Whoever is first.

@@ -4,7 +4,7 @@
 //! privilege is needed. Machines that forbid user namespaces skip the test, loudly.
 
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lasthop_kernel::limits;
 use lasthop_kernel::namespace::isolate;
@@ -18,6 +18,11 @@ const INSIDE: &str = "LASTHOP_TEST_INSIDE_NAMESPACE";
 
 /// Runs `test` in a network namespace whose `ip_local_port_range` is `ports`, such as `40000 40009`.
 pub(crate) fn with_ports<F: FnOnce()>(ports: &str, test: F) {
+    with_ports_for(ports, Duration::ZERO, test);
+}
+
+/// The same for a test that takes so much longer than others.
+pub(crate) fn with_ports_for<F: FnOnce()>(ports: &str, longer: Duration, test: F) {
     if std::env::var_os(INSIDE).is_some() {
         std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", ports).expect("the port range");
         test();
@@ -43,7 +48,7 @@ pub(crate) fn with_ports<F: FnOnce()>(ports: &str, test: F) {
     let stdout = Lines::of(child.stdout.take().expect("a pipe"));
     let stderr = Lines::of(child.stderr.take().expect("a pipe"));
     let begun = Instant::now();
-    if !stdout.ends_within(3 * PATIENCE) {
+    if !stdout.ends_within(3 * PATIENCE + longer) {
         // It has ended by itself in this moment, or it hangs.
         let _ = child.kill();
     }
