@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::support::crowd::{SmallBacklogApp, ask};
+use crate::support::load::{SmallBacklogApp, ask};
 use crate::support::{Address, App, Setup, TempDir, Watched};
 
 /// For how long; ten seconds are what is promised, and three show it.
@@ -40,12 +40,12 @@ fn a_socket_file_that_is_made_anew_under_load_costs_no_request() {
             let mut app = first;
             let mut count = 0;
             while !over.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(200));
+                std::thread::sleep(Duration::from_millis(200)); // tidy: the load in between is what is tested
                 // A new one takes the path; the old one serves what it has accepted, and goes.
                 let path = dir.join("app.sock");
                 std::fs::remove_file(&path).expect("the socket file");
                 // Nothing is there for a while.
-                std::thread::sleep(Duration::from_millis(100));
+                std::thread::sleep(Duration::from_millis(100)); // tidy: the time without an app is what is tested
                 let new = App::at(&address, answers);
                 drop(std::mem::replace(&mut app, new));
                 count += 1;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use lasthop_kernel::namespace::add_loopback_address;
 
-use crate::support::crowd::ask;
+use crate::support::load::ask;
 use crate::support::{After, CrowdApp, PATIENCE, Watched, namespace};
 
 const HUNDRED_PORTS: &str = "40000 40099";

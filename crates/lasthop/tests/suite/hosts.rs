@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lasthop_kernel::namespace::{deny_port_range_option, deny_sock_diag};
 
-use crate::support::crowd::ask;
+use crate::support::load::ask;
 use crate::support::{After, Crowd, CrowdApp, Setup, Watched, namespace};
 
 const HUNDRED_PORTS: &str = "40000 40099";

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use lasthop_kernel::namespace::add_loopback_address;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::support::crowd::ask;
 use crate::support::lasthop::binary;
+use crate::support::load::ask;
 use crate::support::{
     Address, After, App, Crowd, CrowdApp, PATIENCE, Setup, TempDir, Watched, namespace, programs,
 };
@@ -61,7 +61,7 @@ fn a_neighbour_that_binds_every_port_of_its_address_keeps_nobody_from_being_serv
                 break;
             }
             assert!(Instant::now() < until, "still from {:?}", next.sources());
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(50)); // tidy: each look takes a port; so as not to take them all
         }
     });
 }

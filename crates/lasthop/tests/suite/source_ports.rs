@@ -66,7 +66,7 @@ fn five_thousand_connections_to_one_app_are_held_with_a_hundred_ports() {
                 "connections still come from {:?}",
                 next.sources()
             );
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(50)); // tidy: each look takes a port; so as not to take them all
         }
     });
 }

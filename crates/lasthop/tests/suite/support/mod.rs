@@ -9,6 +9,7 @@ pub(crate) mod crowd;
 pub(crate) mod gate;
 pub(crate) mod lasthop;
 pub(crate) mod lines;
+pub(crate) mod load;
 pub(crate) mod logs;
 pub(crate) mod message;
 pub(crate) mod misbehave;
