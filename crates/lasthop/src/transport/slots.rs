@@ -2,8 +2,8 @@
 //!
 //! A descriptor too few in the middle of a request is a failed request; a client too many at the door can
 //! be told to come back, or take the place of one that is idle. So every connection, to a client or to an app,
-//! takes a slot first, and clients leave an eighth of them to the apps. One count for all workers: it
-//! is written when a connection comes or goes, never by a request. Decides nothing about who has to go.
+//! takes a slot first, and clients leave an eighth of them to the apps, less what the apps have already. One count for
+//! all workers: it is written when a connection comes or goes, never by a request. Decides nothing about who has to go.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,6 +12,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The part of all slots that no client may take: requests of those who are there need connections to
 /// the app, most of them kept ones, so far fewer than there are clients.
 const APPS_PART: usize = 8;
+
+/// The part of all slots that no client may take however many connections to apps there are. Each tunnel holds one, so
+/// beside thousands of tunnels the eighth is long theirs; requests of those who have none still find a slot.
+const FREE_PART: usize = 64;
 
 /// Slots that may be given out beyond a bound to newcomers for whom somebody idle has been asked to go and
 /// has not gone yet. Workers accept one such newcomer at a time, so this is for eight at once.
@@ -50,8 +54,13 @@ impl Shortage {
 #[repr(align(128))]
 pub struct Slots {
     open: AtomicUsize,
+    /// Of those, the ones to apps.
+    apps: AtomicUsize,
     all: usize,
-    for_clients: usize,
+    /// Kept for apps, those included that they have.
+    for_apps: usize,
+    /// Kept for apps beside those that they have.
+    free: usize,
     /// What all connections and everything else share, for the words.
     limit: u64,
     /// Slots that are looked for by workers that have none and nobody idle.
@@ -87,8 +96,10 @@ impl Slots {
         let all = free.saturating_sub(reserve.min(free / 4)).max(2);
         Self {
             open: AtomicUsize::new(0),
+            apps: AtomicUsize::new(0),
             all,
-            for_clients: all - (all / APPS_PART).max(1),
+            for_apps: (all / APPS_PART).max(1),
+            free: (all / FREE_PART).max(1),
             limit,
             sought: AtomicUsize::new(0),
             listeners: listeners
@@ -126,7 +137,7 @@ impl Slots {
         if is_bounded && !take(&bound.open, bound.max.saturating_add(beyond)) {
             return Err(Shortage::Connections);
         }
-        if !take(&self.open, self.for_clients + beyond) {
+        if !take(&self.open, self.for_clients() + beyond) {
             if is_bounded {
                 bound.open.fetch_sub(1, Ordering::Relaxed);
             }
@@ -134,8 +145,19 @@ impl Slots {
         }
         Ok(Slot {
             slots: Arc::clone(self),
-            listener: is_bounded.then(|| u32::try_from(listener).unwrap_or(u32::MAX)),
+            holder: if is_bounded {
+                Holder::ClientOf(u32::try_from(listener).unwrap_or(u32::MAX))
+            } else {
+                Holder::Client
+            },
         })
+    }
+
+    /// How many slots may be taken when a client takes one.
+    fn for_clients(&self) -> usize {
+        // Relaxed: a bound that is off by those who come in this moment.
+        let apps = self.apps.load(Ordering::Relaxed);
+        self.all - self.for_apps.saturating_sub(apps).max(self.free)
     }
 
     /// How many clients are beyond the bound.
@@ -145,30 +167,36 @@ impl Slots {
                 let bound = &self.listeners[listener];
                 (&bound.open, bound.max)
             }
-            Shortage::Descriptors => (&self.open, self.for_clients),
+            Shortage::Descriptors => (&self.open, self.for_clients()),
         };
         open.load(Ordering::Relaxed).saturating_sub(max)
     }
 
     /// A slot for a second descriptor of a client's connection. Never one of those kept for apps.
     pub fn second(self: &Arc<Self>) -> Option<Slot> {
-        self.unbounded(self.for_clients)
+        self.unbounded(self.for_clients(), Holder::Client)
     }
 
     /// A slot for a connection to an app.
     pub fn app(self: &Arc<Self>) -> Option<Slot> {
-        self.unbounded(self.all)
+        self.unbounded(self.all, Holder::App)
     }
 
     /// As [`Slots::app`] where a client will go for it.
     pub fn app_beyond(self: &Arc<Self>) -> Option<Slot> {
-        self.unbounded(self.all + BEYOND_MAX)
+        self.unbounded(self.all + BEYOND_MAX, Holder::App)
     }
 
-    fn unbounded(self: &Arc<Self>, max: usize) -> Option<Slot> {
-        take(&self.open, max).then(|| Slot {
+    fn unbounded(self: &Arc<Self>, max: usize, holder: Holder) -> Option<Slot> {
+        if !take(&self.open, max) {
+            return None;
+        }
+        if holder == Holder::App {
+            self.apps.fetch_add(1, Ordering::Relaxed);
+        }
+        Some(Slot {
             slots: Arc::clone(self),
-            listener: None,
+            holder,
         })
     }
 
@@ -239,18 +267,29 @@ fn take(count: &AtomicUsize, max: usize) -> bool {
 #[derive(Debug)]
 pub struct Slot {
     slots: Arc<Slots>,
-    /// The listener whose bound it counts against.
-    listener: Option<u32>,
+    holder: Holder,
+}
+
+/// Whose connection a slot is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holder {
+    /// A client's, of a listener without a bound of its own.
+    Client,
+    /// A client's, which counts against the bound of this listener.
+    ClientOf(u32),
+    /// An app's.
+    App,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         self.slots.open.fetch_sub(1, Ordering::Relaxed);
-        if let Some(listener) = self.listener {
-            self.slots.listeners[listener as usize]
-                .open
-                .fetch_sub(1, Ordering::Relaxed);
-        }
+        let bound = match self.holder {
+            Holder::Client => return,
+            Holder::ClientOf(listener) => &self.slots.listeners[listener as usize].open,
+            Holder::App => &self.slots.apps,
+        };
+        bound.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -272,6 +311,18 @@ mod tests {
         assert!(slots.open() + 10 + RESERVE < 1024);
         drop((clients, apps));
         assert_eq!(slots.open(), 0);
+    }
+
+    #[test]
+    fn beside_tunnels_nearly_every_slot_can_be_used() {
+        let slots = slots(20_000, &[0]);
+        let pair = || Some((slots.client(0).ok()?, slots.app()?));
+        let tunnels: Vec<_> = std::iter::from_fn(pair).collect();
+        assert!(2 * tunnels.len() >= slots.all() - slots.all() / FREE_PART - 2);
+        assert_eq!(slots.client(0).unwrap_err(), Shortage::Descriptors);
+        assert!(slots.app().is_some(), "none is left for who is in");
+        drop(tunnels);
+        assert_eq!((slots.open(), slots.apps.load(Ordering::Relaxed)), (0, 0));
     }
 
     #[test]

@@ -99,8 +99,8 @@ fn room_of_a_process(rival: Rival) -> Result<usize, BenchError> {
     let descriptors = limits::raise_nofile()?.hard;
     let free = descriptors.saturating_sub(DESCRIPTORS_APART);
     let for_all = match rival {
-        // lasthop refuses clients when the last eighth of its descriptors is reached, which is for connections to the app.
-        Rival::Lasthop => free - free / 8,
+        // lasthop refuses clients at the last sixty-fourth of its descriptors, which is for connections to the app.
+        Rival::Lasthop => free - free / 64,
         _ => free,
     };
     Ok(usize::try_from(for_all / 2).unwrap_or(usize::MAX).max(1))
