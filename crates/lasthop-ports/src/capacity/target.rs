@@ -192,7 +192,9 @@ impl TargetCapacity {
         self.ports.as_ref()
     }
 
-    pub(super) const fn limits(&self) -> &Limits {
+    /// What bounds connections apart from ports.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
         &self.limits
     }
 

@@ -14,7 +14,7 @@ use crate::ports::survey::Way;
 const NAMED_MAX: usize = 3;
 
 /// A range that is nobody's (RFC 4193), for the commands that we suggest.
-const ANY_IP: &str = "fd00:1::/64";
+pub(super) const ANY_IP: &str = "fd00:1::/64";
 
 /// One thing to know about an upstream. Printed, it is a sentence or two.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -60,7 +60,7 @@ fn plan_adds_up_the_ports_of_this_host_and_sees_who_holds_some() {
                 "in all       819,300  on 8,193 pairs\n",
                 "- taken now             3  by whatever program\n",
                 "= free now       819,297\n",
-                "100 a second on the first pair",
+                "for 1 s: 100 a second on the first pair, 819,300 on all\n",
                 "0 do (listen ",
                 "--forwarded-allow-ips",
             ],

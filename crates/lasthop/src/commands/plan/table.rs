@@ -2,13 +2,12 @@
 
 use std::fmt;
 
+use lasthop_ports::capacity::Term;
 use lasthop_ports::{HostPorts, Sources};
 
 use super::advice;
 use super::facts::{Facts, Listening};
-use super::sum::{
-    Bound, DESCRIPTORS_EACH, Limit, PortSum, StageSum, Usable, bytes_each, first_two, limits,
-};
+use super::sum::{DESCRIPTORS_EACH, Limit, Limiting, TargetSum, Usable, first_of, limits};
 use crate::commands::warnings::Warning;
 use crate::config::{Config, Target, Upstream};
 
@@ -35,14 +34,14 @@ impl fmt::Display for Tables<'_> {
             if index > 0 {
                 writeln!(f)?;
             }
-            let sums: Vec<Option<PortSum<'_>>> = targets
+            let sums: Vec<TargetSum<'_>> = targets
                 .iter()
-                .map(|target| PortSum::of(target, &self.facts.ports))
+                .map(|target| TargetSum::of(target, self.facts))
                 .collect();
             writeln!(f, "upstream {}", upstream.name)?;
-            for ((target, facts), sum) in upstream.targets.iter().zip(targets).zip(&sums) {
-                write_target(f, target, sum.as_ref(), self.facts)?;
-                write_backlog(f, &facts.listening, self.facts.somaxconn)?;
+            for (target, sum) in upstream.targets.iter().zip(&sums) {
+                write_target(f, target, sum, self.facts)?;
+                write_backlog(f, sum, self.facts.somaxconn)?;
             }
             write_limits(f, upstream, self.facts, &sums)?;
         }
@@ -58,90 +57,76 @@ impl fmt::Display for Tables<'_> {
 fn write_target(
     f: &mut fmt::Formatter<'_>,
     target: &Target,
-    sum: Option<&PortSum<'_>>,
+    sum: &TargetSum<'_>,
     facts: &Facts,
 ) -> fmt::Result {
     writeln!(f, "\n  {target}")?;
-    let Some(sum) = sum else {
+    let (Some(ports), Some(total)) = (&sum.facts.ports, sum.capacity.ports()) else {
         return writeln!(f, "    no ports: a Unix socket needs none");
     };
     let HostPorts {
         range, reserved, ..
     } = &facts.ports;
-    let limit = facts.ports.limit();
     writeln!(
         f,
         "    {} ports ({range}) - {} reserved = {} for each pair of addresses\n",
         grouped(range.len().into()),
         grouped(reserved.count_within(*range).into()),
-        grouped(limit.into()),
+        grouped(facts.ports.limit().into()),
     )?;
-    for stage in &sum.stages {
-        write_stage(f, stage, limit)?;
+    for term in sum.capacity.terms() {
+        write_term(f, term, sum.usable(term))?;
     }
-    write_total(f, "in all", sum.ports(), &on_pairs(sum.pairs()))?;
-    match &sum.facts.taken {
+    write_total(f, "in all", total, &on_pairs(sum.pairs()))?;
+    match &ports.taken {
         Ok(taken) => {
-            let uncounted = match taken.uncounted() {
-                0 => String::new(),
-                more => format!(", {} more not counted", grouped(more)),
-            };
-            let time_wait = sum.time_wait();
-            let told = match time_wait {
-                0 => "by whatever program".to_owned(),
-                _ => format!(
-                    "by whatever program; {} are in TIME_WAIT, where only the young keep a port",
-                    grouped(time_wait)
-                ),
-            };
-            write_total(f, "- taken now", sum.held(), &format!("{told}{uncounted}"))?;
-            write_total(f, "= free now", sum.free(), "")?;
+            let mut told = "by whatever program".to_owned();
+            if sum.taken.time_wait > 0 {
+                let time_wait = grouped(sum.taken.time_wait);
+                told +=
+                    &format!("; {time_wait} are in TIME_WAIT, where only the young keep a port");
+            }
+            if taken.uncounted() > 0 {
+                told += &format!("; {} more are not counted", grouped(taken.uncounted()));
+            }
+            write_total(f, "- taken now", sum.taken.held, &told)?;
+            write_total(f, "= free now", total.saturating_sub(sum.taken.held), "")?;
         }
         Err(why) => writeln!(f, "    what is taken now cannot be seen: {why}")?,
     }
-    write_rate(f, sum, facts.time_wait_max)
+    write_rate(f, sum, total, facts.time_wait_max)
 }
 
-fn write_stage(f: &mut fmt::Formatter<'_>, stage: &StageSum<'_>, limit: u32) -> fmt::Result {
-    let from = match stage.stage.sources {
+fn write_term(f: &mut fmt::Formatter<'_>, term: &Term, usable: Usable<'_>) -> fmt::Result {
+    let from = match term.sources {
         Sources::Kernel(Some(source)) => source.to_string(),
         Sources::Kernel(None) => "the kernel's choice".to_owned(),
         Sources::Bound { block, .. } => block.to_string(),
     };
-    let to = stage.stage.destinations.to_string();
+    let to = term.destinations.to_string();
     write!(f, "    {from:ADDRESSES$} -> {to:ADDRESSES$} ")?;
-    let pairs = stage.stage.pairs();
-    let working = format!("{} x {}", grouped(pairs.into()), grouped(limit.into()));
-    match stage.usable.counts() {
-        true => write!(f, "{working:>16} = {:>COUNT$}", grouped(stage.ports))?,
-        false => write!(f, "{:>16}   {:>COUNT$}", "", "0")?,
+    let (pairs, each) = (grouped(term.pairs.into()), grouped(term.per_pair.into()));
+    let working = format!("{pairs} x {each}");
+    if term.counts {
+        write!(f, "{working:>16} = {:>COUNT$}", grouped(term.connections()))?;
+    } else {
+        write!(f, "{:>16}   {:>COUNT$}", "", "0")?;
     }
-    let mut remarks = Vec::new();
-    match stage.usable {
-        Usable::Yes => {}
-        Usable::AfterHandshake => {
-            remarks.push("each once a handshake has come about on it".to_owned())
-        }
-        Usable::AppIsEverywhere => remarks.push("the app listens on every address".to_owned()),
-        Usable::AppIsNot => {
-            remarks.push("not used: the app does not listen on every address".to_owned())
-        }
+    match usable {
+        Usable::Yes => writeln!(f),
+        Usable::AfterHandshake => writeln!(f, "  each once a handshake has come about on it"),
+        Usable::AppIsEverywhere => writeln!(f, "  the app listens on every address"),
+        Usable::AppIsNot => writeln!(f, "  not used: the app does not listen on every address"),
         Usable::NobodyListens => {
-            remarks.push(
-                "only for an app that listens on every address; nobody listens now".to_owned(),
-            );
+            writeln!(
+                f,
+                "  only for an app that listens on every address; nobody listens now"
+            )
         }
-        Usable::Unseen(why) => remarks.push(format!(
-            "only for an app that listens on every address, which cannot be seen: {why}"
-        )),
-    }
-    if stage.usable.counts() && stage.is_cut() {
-        let all = grouped(stage.addresses());
-        remarks.push(format!("the first {} of {all}", grouped(pairs.into())));
-    }
-    match remarks.as_slice() {
-        [] => writeln!(f),
-        some => writeln!(f, "  {}", some.join("; ")),
+        Usable::Unseen(why) => writeln!(
+            f,
+            "  only for an app that listens on every address, which cannot be seen: {why}"
+        ),
     }
 }
 
@@ -166,25 +151,26 @@ fn on_pairs(pairs: u64) -> String {
 
 fn write_rate(
     f: &mut fmt::Formatter<'_>,
-    sum: &PortSum<'_>,
+    sum: &TargetSum<'_>,
+    total: u64,
     time_wait_max: Option<u32>,
 ) -> fmt::Result {
-    let Some(first) = sum.counted().next() else {
+    let (Some(first), Some(all)) = (sum.counted().next(), sum.capacity.closing_rate()) else {
         return Ok(());
     };
+    let cooling = u64::try_from(first.cooling.as_millis()).unwrap_or(u64::MAX);
     write!(
         f,
         "\n    TIME_WAIT keeps the port of a connection that we close for {} s: {} a second on the first pair",
         first.cooling.as_secs_f32(),
-        grouped(first.closed_per_second(1)),
+        grouped(u64::from(first.per_pair) * 1000 / cooling.max(1)),
     )?;
-    if sum.pairs() > 1 {
-        let all = |stage: &StageSum<'_>| stage.closed_per_second(stage.stage.pairs());
-        write!(f, ", {} on all", grouped(sum.counted().map(all).sum()))?;
+    match sum.pairs() {
+        1 => writeln!(f)?,
+        _ => writeln!(f, ", {} on all", grouped(all))?,
     }
-    writeln!(f)?;
     match time_wait_max {
-        Some(max) if sum.ports() > max.into() => writeln!(
+        Some(max) if total > max.into() => writeln!(
             f,
             "    TIME_WAIT of the host: {} at most (net.ipv4.tcp_max_tw_buckets); what is closed beyond that keeps no port",
             grouped(max.into())
@@ -195,31 +181,33 @@ fn write_rate(
 
 fn write_backlog(
     f: &mut fmt::Formatter<'_>,
-    listening: &Listening,
+    sum: &TargetSum<'_>,
     somaxconn: Option<u32>,
 ) -> fmt::Result {
-    match listening {
+    match &sum.facts.listening {
         Listening::Yes { waiting, max } => {
             write!(
                 f,
                 "    backlog: {} connections can wait for the app to accept them, {} do",
-                grouped(u64::from(*max) + 1),
+                grouped(sum.capacity.waiting().unwrap_or_default()),
                 grouped((*waiting).into())
             )?;
             match somaxconn {
                 Some(most) => writeln!(f, " (listen {max}, net.core.somaxconn {most})")?,
                 None => writeln!(f)?,
             }
-            match advice::backlog(listening, somaxconn) {
-                Some(advice) => writeln!(f, "    for more at once: {advice}"),
+            match advice::backlog(&sum.facts.listening, somaxconn) {
+                Some(advice) => writeln!(f, "    for more in one moment: {advice}"),
                 None => Ok(()),
             }
         }
         Listening::No => writeln!(f, "    backlog: nobody listens there now"),
-        Listening::Elsewhere => writeln!(
-            f,
-            "    backlog: that of another host, which is not looked at"
-        ),
+        Listening::Elsewhere => {
+            writeln!(
+                f,
+                "    backlog: that of another host, which is not looked at"
+            )
+        }
         Listening::Unseen(why) => writeln!(f, "    backlog: cannot be seen: {why}"),
     }
 }
@@ -228,7 +216,7 @@ fn write_limits(
     f: &mut fmt::Formatter<'_>,
     upstream: &Upstream,
     facts: &Facts,
-    sums: &[Option<PortSum<'_>>],
+    sums: &[TargetSum<'_>],
 ) -> fmt::Result {
     let limits = limits(upstream, facts, sums);
     writeln!(f, "\n  {:NAME$} {:>COUNT$}", "at once", "connections")?;
@@ -240,68 +228,56 @@ fn write_limits(
         writeln!(
             f,
             "    {:<width$} {count:>COUNT$}  {}",
-            name(limit.bound),
+            name(limit.by),
             working(limit, facts, sums),
             width = NAME - 2
         )?;
     }
-    let (Some(first), next) = first_two(&limits) else {
+    let Some(first) = first_of(&limits) else {
         return writeln!(f, "  which of them binds first is not known");
     };
-    writeln!(
-        f,
-        "  first to bind: {}, at {}",
-        name(first.bound),
-        grouped(first.connections.unwrap_or_default())
-    )?;
-    write!(
-        f,
-        "  for more: {}",
-        advice::against(first.bound, upstream, facts, sums)
-    )?;
-    match next {
-        Some(next) => writeln!(
-            f,
-            "\n  next: {}, at {}",
-            name(next.bound),
-            grouped(next.connections.unwrap_or_default())
-        ),
-        None => writeln!(f),
+    let most = grouped(first.connections.unwrap_or_default());
+    writeln!(f, "  first to bind: {}, at {most}", name(first.by))?;
+    match advice::against(first.by, upstream, facts.descriptors, sums) {
+        Some(advice) => writeln!(f, "  for more: {advice}"),
+        None => Ok(()),
     }
 }
 
-fn name(bound: Bound) -> &'static str {
-    match bound {
-        Bound::Ports => "source ports",
-        Bound::Descriptors => "descriptors",
-        Bound::Memory => "memory",
-        Bound::MaxConnections => "max_connections",
+fn name(by: Limiting) -> &'static str {
+    match by {
+        Limiting::Ports => "source ports",
+        Limiting::Descriptors => "descriptors",
+        Limiting::Memory => "memory",
+        Limiting::MaxConnections => "max_connections",
     }
 }
 
 /// How a limit comes about.
-fn working(limit: &Limit, facts: &Facts, sums: &[Option<PortSum<'_>>]) -> String {
-    match (limit.bound, limit.connections) {
-        (Bound::Ports, Some(_)) => "the sum above".to_owned(),
-        (Bound::Ports, None) => "a Unix socket needs none".to_owned(),
-        (Bound::Descriptors, _) => facts.descriptors.map_or_else(
-            || "cannot be seen on this host".to_owned(),
-            |all| {
-                format!(
-                    "({} - {} for everything else) / {DESCRIPTORS_EACH}, for all upstreams (LimitNOFILE)",
-                    grouped(all.limit),
-                    grouped(all.limit.saturating_sub(all.for_connections))
-                )
-            },
-        ),
-        (Bound::Memory, Some(_)) => format!(
-            "{} MB available / {} bytes, the app's own not counted",
-            grouped(facts.memory.unwrap_or_default() / 1_000_000),
-            grouped(bytes_each(sums))
-        ),
-        (Bound::Memory, None) => "cannot be seen on this host".to_owned(),
-        (Bound::MaxConnections, Some(_)) => "of the upstream, over all workers".to_owned(),
-        (Bound::MaxConnections, None) => "none is set".to_owned(),
+fn working(limit: &Limit, facts: &Facts, sums: &[TargetSum<'_>]) -> String {
+    let unseen = || "cannot be seen on this host".to_owned();
+    match (limit.by, limit.connections) {
+        (Limiting::Ports, Some(_)) => "the sum above".to_owned(),
+        (Limiting::Ports, None) => "a Unix socket needs none".to_owned(),
+        (Limiting::Descriptors, _) => facts.descriptors.map_or_else(unseen, |all| {
+            let rest = all.limit.saturating_sub(all.for_connections);
+            format!(
+                "({} - {} for everything else) / {DESCRIPTORS_EACH}, for all upstreams (LimitNOFILE)",
+                grouped(all.limit),
+                grouped(rest)
+            )
+        }),
+        (Limiting::Memory, Some(_)) => {
+            let each = sums.iter().map(|sum| sum.capacity.limits().memory_bytes_each);
+            format!(
+                "{} MB available / {} bytes, the app's own not counted",
+                grouped(facts.memory.unwrap_or_default() / 1_000_000),
+                grouped(each.max().unwrap_or_default())
+            )
+        }
+        (Limiting::Memory, None) => unseen(),
+        (Limiting::MaxConnections, Some(_)) => "of the upstream, over all workers".to_owned(),
+        (Limiting::MaxConnections, None) => "none is set".to_owned(),
     }
 }
 

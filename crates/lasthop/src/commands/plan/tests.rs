@@ -9,7 +9,7 @@ use lasthop_ports::{
 use proptest::prelude::*;
 
 use super::facts::{Descriptors, Listening, PortFacts, TargetFacts};
-use super::sum::PortSum;
+use super::sum::TargetSum;
 use super::*;
 
 const TCP: &str = "targets = [\"127.0.0.1:3000\"]";
@@ -145,7 +145,7 @@ upstream app
     TIME_WAIT keeps the port of a connection that we close for 1 s: 98 a second on the first pair, 686 on all
     TIME_WAIT of the host: 500 at most (net.ipv4.tcp_max_tw_buckets); what is closed beyond that keeps no port
     backlog: 129 connections can wait for the app to accept them, 3 do (listen 128, net.core.somaxconn 4096)
-    for more at once: a longer queue of the app: --backlog 2048 with gunicorn and uvicorn
+    for more in one moment: a longer queue of the app: --backlog 2048 with gunicorn and uvicorn
 
   at once                connections
     source ports                 686  the sum above
@@ -153,8 +153,7 @@ upstream app
     memory                    75,615  1,073 MB available / 14,200 bytes, the app's own not counted
     max_connections                -  none is set
   first to bind: source ports, at 686
-  for more: sysctl -w net.ipv4.ip_local_port_range=\"10240 65535\"
-  next: descriptors, at 9,950
+  for more: net.ipv4.ip_local_port_range = \"1024 65535\" gives each pair more ports: then 9,950 connections, by descriptors
 ";
     assert_eq!(
         tables(&config(TCP), &facts(tcp_facts(Gate::Shut))),
@@ -178,7 +177,6 @@ upstream app
     max_connections              100  of the upstream, over all workers
   first to bind: max_connections, at 100
   for more: a higher max_connections in [[upstream]] app, if the app can take more at once
-  next: descriptors, at 9,950
 ";
     let config = config("targets = [\"unix:/run/app.sock\"]\nmax_connections = 100");
     assert_eq!(tables(&config, &facts(unix_facts())), expected);
@@ -187,8 +185,8 @@ upstream app
 #[test]
 fn addresses_of_the_app_count_where_it_listens_on_all_of_them() {
     let facts = facts(tcp_facts(Gate::Open));
-    let sum = PortSum::of(&facts.targets[0][0], &facts.ports).unwrap();
-    assert_eq!((sum.pairs(), sum.ports()), (13, 13 * 98));
+    let sum = TargetSum::of(&facts.targets[0][0], &facts);
+    assert_eq!((sum.pairs(), sum.capacity.ports()), (13, Some(13 * 98)));
     let text = tables(&config(TCP), &facts);
     assert!(
         text.contains("the app listens on every address\n"),
@@ -221,29 +219,41 @@ fn what_cannot_be_seen_is_said_and_does_not_count() {
 
 #[test]
 fn the_change_that_helps_is_that_against_the_first_limit() {
-    let kernel = format!("{TCP}\nsource = \"kernel\"");
-    let listed = format!("{TCP}\nsource = [\"127.0.0.2\"]");
+    let kernel = |target: &str| {
+        let target: std::net::SocketAddr = target.parse().unwrap();
+        Plan::of_the_kernel(target, Some(target.ip()))
+    };
     let bounded = format!("{TCP}\nmax_connections = 5");
-    for (lines, descriptors, advice) in [
+    for (lines, plan, descriptors, advice) in [
         (
             TCP,
+            auto(),
             20_000,
-            "sysctl -w net.ipv4.ip_local_port_range=\"10240 65535\"",
+            "net.ipv4.ip_local_port_range = \"1024 65535\" gives each pair more ports: then ",
         ),
-        (&kernel, 20_000, "source = \"auto\" in [[upstream]] app"),
         (
-            &listed,
+            TCP,
+            kernel("127.0.0.1:1"),
             20_000,
-            "more addresses in source of [[upstream]] app",
+            "source = \"auto\" spreads connections",
+        ),
+        (
+            TCP,
+            kernel("[::1]:1"),
+            20_000,
+            "ip -6 route add local fd00:1::/64 dev lo\n",
         ),
         (
             &bounded,
+            auto(),
             20_000,
             "a higher max_connections in [[upstream]] app",
         ),
-        (TCP, 1000, "LimitNOFILE=1048576 in the [Service] section"),
+        (TCP, auto(), 1000, "LimitNOFILE=1472 (ulimit -n)"),
     ] {
-        let mut facts = facts(tcp_facts(Gate::Shut));
+        let mut target = tcp_facts(Gate::Shut);
+        target.ports.as_mut().unwrap().plan = plan;
+        let mut facts = facts(target);
         facts.descriptors = Some(Descriptors {
             limit: descriptors,
             for_connections: descriptors - 100,
@@ -257,16 +267,36 @@ fn the_change_that_helps_is_that_against_the_first_limit() {
 #[test]
 fn where_descriptors_cannot_be_more_instances_can() {
     let mut facts = facts(unix_facts());
+    facts.memory = None;
     facts.descriptors = Some(Descriptors {
         limit: 1 << 20,
-        for_connections: 1000,
+        for_connections: (1 << 20) - 100,
     });
     let text = tables(&config("targets = [\"unix:@app\"]"), &facts);
     assert!(
-        text.contains("several instances with share = true"),
+        text.contains("  for more: several instances with"),
         "{text}"
     );
-    assert!(!text.contains("LimitNOFILE=1048576"), "{text}");
+}
+
+#[test]
+fn several_targets_share_what_is_not_ports() {
+    let mut facts = facts(tcp_facts(Gate::Shut));
+    facts.targets[0].push(tcp_facts(Gate::Shut));
+    facts.descriptors = Some(Descriptors {
+        limit: 2100,
+        for_connections: 2000,
+    });
+    let text = tables(
+        &config("targets = [\"127.0.0.1:3000\", \"127.0.0.1:3001\"]"),
+        &facts,
+    );
+    for line in [
+        "    source ports               1,372  the sum above\n",
+        "  first to bind: descriptors, at 1,000\n  for more: LimitNOFILE=",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
 }
 
 #[test]
@@ -299,12 +329,12 @@ proptest! {
             snapshot.add(ip("127.64.0.2"), ip("127.0.0.1"), Holding::Connection);
         }
         target.ports.as_mut().unwrap().taken = Ok(snapshot);
-        let host = host(&format!("{first} {}", first + width), "");
-        let sum = PortSum::of(&target, &host).unwrap();
-        let by_stage: u64 = sum.counted().map(|stage| stage.ports).sum();
-        prop_assert_eq!(sum.ports(), by_stage);
-        prop_assert_eq!(sum.ports(), sum.pairs() * u64::from(host.limit()));
-        prop_assert_eq!(sum.held(), u64::from(live));
-        prop_assert!(sum.free() <= sum.ports() && sum.free() + sum.held() >= sum.ports());
+        let mut facts = facts(target);
+        facts.ports = host(&format!("{first} {}", first + width), "");
+        let sum = TargetSum::of(&facts.targets[0][0], &facts);
+        let by_term: u64 = sum.counted().map(|term| term.connections()).sum();
+        prop_assert_eq!(sum.capacity.ports(), Some(by_term));
+        prop_assert_eq!(by_term, sum.pairs() * u64::from(facts.ports.limit()));
+        prop_assert_eq!(sum.taken.held, u64::from(live));
     }
 }
