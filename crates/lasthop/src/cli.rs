@@ -19,6 +19,11 @@ pub enum Command {
     Run(RunFrom),
     /// Show on this host what the last hop costs.
     Demo(DemoOptions),
+    /// The part of the demo that it starts itself, in a network namespace of its own.
+    DemoInside {
+        /// For its files.
+        directory: PathBuf,
+    },
     /// Check a configuration and say what it would do.
     Check {
         /// The file.
@@ -98,12 +103,15 @@ enum Words {
     /// Serve, from a configuration file or from flags alone
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArguments),
-    /// Show on this host what the last hop costs over TCP and over a Unix socket; needs nothing
+    /// Show on this host where connections over TCP end, how that is passed, and what a Unix socket saves; needs nothing
     Demo {
         /// Seconds of load for each scene
         #[arg(long, value_name = "N", default_value_t = 4,
               value_parser = clap::value_parser!(u16).range(1..=60))]
         seconds: u16,
+        /// Be the part that plays in a namespace; for the demo itself, which starts it there
+        #[arg(long = "inside-the-wall", value_name = "DIRECTORY", hide = true)]
+        inside: Option<PathBuf>,
     },
     /// Check a configuration and say what it would do; never opens a port
     Check {
@@ -161,7 +169,14 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Said>
     let cli = Cli::try_parse_from(words).map_err(said)?;
     Ok(match cli.command {
         Words::Run(arguments) => Command::Run(run(arguments)),
-        Words::Demo { seconds } => Command::Demo(DemoOptions { seconds }),
+        Words::Demo {
+            inside: Some(directory),
+            ..
+        } => Command::DemoInside { directory },
+        Words::Demo {
+            seconds,
+            inside: None,
+        } => Command::Demo(DemoOptions { seconds }),
         Words::Check { config } => Command::Check { config },
         Words::Plan { config } => Command::Plan { config },
     })
@@ -349,5 +364,14 @@ mod tests {
             read("demo --seconds 1"),
             Ok(Command::Demo(DemoOptions { seconds: 1 }))
         );
+    }
+
+    #[test]
+    fn the_part_of_the_demo_that_it_starts_itself_is_not_in_the_help() {
+        let directory = PathBuf::from("/d");
+        let read_as = read("demo --inside-the-wall /d");
+        assert_eq!(read_as, Ok(Command::DemoInside { directory }));
+        let help = read("demo --help").unwrap_err().text;
+        assert!(!help.contains("inside"), "{help}");
     }
 }

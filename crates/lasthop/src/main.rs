@@ -35,6 +35,7 @@ fn run(command: Command) -> Exit {
             report(commands::plan::run(&config, &mut std::io::stdout().lock()))
         }
         Command::Demo(options) => demo(options),
+        Command::DemoInside { directory } => ended(&commands::demo::inside(&directory)),
     }
 }
 
@@ -84,8 +85,12 @@ fn report(outcome: Result<(), commands::ReportError>) -> Exit {
 }
 
 fn demo(options: DemoOptions) -> Exit {
-    match commands::demo::run(options.seconds) {
+    ended(&commands::demo::run(options.seconds))
+}
+
+fn ended(result: &Result<(), impl Error>) -> Exit {
+    match result {
         Ok(()) => Exit::Done,
-        Err(error) => complain(&chain(&error), Exit::Failed),
+        Err(error) => complain(&chain(error), Exit::Failed),
     }
 }

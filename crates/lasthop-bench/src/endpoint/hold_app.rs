@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lasthop::demo::app::CLOSING_PATH;
+use lasthop::demo::tunnel;
 use lasthop_kernel::{limits, socket};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream, UnixSocket, UnixStream};
@@ -46,10 +47,6 @@ const READY: &str = "ready";
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const LAST_ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
-/// To the key that our load sends, which is the one of RFC 6455, section 1.3; so is this answer to it.
-const ACCEPTANCE: &[u8] =
-    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 /// A running app; dropping it ends its processes and with them every connection.
 #[derive(Debug)]
@@ -240,16 +237,9 @@ where
             Some(Wish::Upgrade) => break,
         }
     }
-    stream.write_all(ACCEPTANCE).await?;
+    stream.write_all(tunnel::ACCEPTANCE).await?;
     upgraded(&stream)?;
-    // Small: it is there for each held connection. More comes in several pieces.
-    let mut piece = [0; 16];
-    loop {
-        match stream.read(&mut piece).await? {
-            0 => return Ok(()),
-            length => stream.write_all(&piece[..length]).await?,
-        }
-    }
+    tunnel::echo(&mut stream).await
 }
 
 /// What the next request wants; `None` at the end. The load waits for each answer, so nothing follows the head, and the
@@ -266,10 +256,9 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Optio
             return Err(io::ErrorKind::InvalidData.into());
         }
     }
-    let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
-    Ok(Some(if head.contains("\r\nupgrade: websocket\r\n") {
+    Ok(Some(if tunnel::is_asked_for(&head) {
         Wish::Upgrade
-    } else if head.starts_with(&format!("get {CLOSING_PATH} ")) {
+    } else if head.starts_with(format!("GET {CLOSING_PATH} ").as_bytes()) {
         Wish::LastAnswer
     } else {
         Wish::Answer

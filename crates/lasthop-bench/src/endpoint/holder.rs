@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use lasthop::demo::app::CLOSING_PATH;
+use lasthop::demo::tunnel::UPGRADE;
 use lasthop_kernel::{connect, limits, socket};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -37,10 +38,6 @@ const CHECK_FAILURES_MAX: usize = 256;
 const PAYLOAD_BYTES: usize = 16;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-/// The key is the one of RFC 6455, section 1.3, so that the app can answer without computing.
-const UPGRADE: &[u8] =
-    b"GET /tunnel HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// What a held connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -4,11 +4,12 @@
 
 use std::env;
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 
 use tokio::runtime::{Builder, LocalOptions};
 
 use crate::demo::report::Colour;
-use crate::demo::{self, DemoError, DemoSettings};
+use crate::demo::{self, DemoError, DemoSettings, wall};
 
 /// Runs the demo to its end, `seconds` of load for each scene, writing to the standard output.
 ///
@@ -28,6 +29,14 @@ pub fn run(seconds: u16) -> Result<(), DemoError> {
         })?;
     let mut out = io::stdout();
     runtime.block_on(demo::run(&settings, colour(), &mut out))
+}
+
+/// Runs the part that plays in a namespace of its own, which only the demo itself starts; its files go to `directory`.
+///
+/// # Errors
+/// What stopped it, or that this is no such namespace.
+pub fn inside(directory: &Path) -> Result<(), DemoError> {
+    wall::inside::run(directory, &mut io::stdout())
 }
 
 /// On a terminal, unless `NO_COLOR` is set to anything but the empty string (no-color.org).

@@ -5,7 +5,8 @@
 //! line, one write of prepared bytes. It reads heads just strictly enough to notice that something is wrong, and only
 //! ever talks to our own load and to proxies that we configured: not a server to put anywhere else.
 //! A request for [`CLOSING_PATH`] is answered with `Connection: close` and closed by the app, as gunicorn's sync worker
-//! does; every other path is kept alive. The client chooses, so that one app serves both kinds of scenes.
+//! does; every other path is kept alive, and a request for a [`tunnel`] gets one that echoes. The client chooses, so that
+//! one app serves all scenes.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -22,6 +23,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::oneshot;
+
+use super::tunnel;
 
 /// Requests whose target begins with this are answered and then closed by the app.
 pub const CLOSING_PATH: &str = "/close";
@@ -68,13 +71,29 @@ impl App {
     /// # Errors
     /// When a listener or the thread cannot be made: the host's fault, or a directory that is not ours.
     pub fn start(body_bytes: usize, directory: &Path) -> io::Result<Self> {
+        Self::start_at(SocketAddrV4::new(ADDRESS, 0), body_bytes, directory)
+    }
+
+    /// As [`start`](Self::start), on a TCP address of the caller's choice; with port 0 the kernel picks it.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start); also where the address is taken or not this host's.
+    pub fn start_at(
+        address: SocketAddrV4,
+        body_bytes: usize,
+        directory: &Path,
+    ) -> io::Result<Self> {
         let unix = directory.join("app.sock");
         let accepted = Arc::new(Accepted::default());
         let (stop, stopped) = oneshot::channel();
         let (started, start) = mpsc::sync_channel(1);
         let thread = thread::Builder::new().name("app".to_owned()).spawn({
             let (unix, accepted) = (unix.clone(), Arc::clone(&accepted));
-            move || serve(&unix, Answers::new(body_bytes), accepted, &started, stopped)
+            move || {
+                let listening = || listen(address, &unix);
+                let answers = Answers::new(body_bytes);
+                serve(listening, answers, accepted, &started, stopped);
+            }
         })?;
         let tcp = start
             .recv()
@@ -145,7 +164,7 @@ impl Answers {
 
 /// The life of the app's thread: listen, tell where, accept until told to stop.
 fn serve(
-    unix: &Path,
+    listen: impl FnOnce() -> io::Result<(TcpListener, UnixListener, SocketAddrV4)>,
     answers: Answers,
     accepted: Arc<Accepted>,
     started: &mpsc::SyncSender<io::Result<SocketAddrV4>>,
@@ -163,7 +182,7 @@ fn serve(
         }
     };
     runtime.block_on(async move {
-        let (tcp, unix) = match listen(unix) {
+        let (tcp, unix) = match listen() {
             Ok((tcp, unix, address)) => {
                 let _ = started.send(Ok(address)); // as above
                 (tcp, unix)
@@ -182,11 +201,14 @@ fn serve(
     });
 }
 
-fn listen(unix: &Path) -> io::Result<(TcpListener, UnixListener, SocketAddrV4)> {
+fn listen(
+    address: SocketAddrV4,
+    unix: &Path,
+) -> io::Result<(TcpListener, UnixListener, SocketAddrV4)> {
     let tcp = TcpSocket::new_v4()?;
-    tcp.bind(SocketAddrV4::new(ADDRESS, 0).into())?;
+    tcp.bind(address.into())?;
     let tcp = tcp.listen(BACKLOG)?;
-    let address = SocketAddrV4::new(ADDRESS, tcp.local_addr()?.port());
+    let address = SocketAddrV4::new(*address.ip(), tcp.local_addr()?.port());
     let socket = UnixSocket::new_stream()?;
     socket.bind(unix)?;
     std::fs::set_permissions(unix, std::fs::Permissions::from_mode(0o666))?;
@@ -259,6 +281,13 @@ where
             if head[4..].starts_with(CLOSING_PATH.as_bytes()) {
                 stream.write_all(&answers.closing).await?;
                 return Ok(());
+            }
+            // The path first, which costs nothing where the app is the yardstick.
+            if head[4..].starts_with(tunnel::PATH.as_bytes()) && tunnel::is_asked_for(head) {
+                stream.write_all(tunnel::ACCEPTANCE).await?;
+                stream.write_all(&unread[parsed..]).await?;
+                drop(unread); // not to be kept for as long as the tunnel
+                return tunnel::echo(&mut stream).await;
             }
             stream.write_all(&answers.keeping).await?;
         }
@@ -342,6 +371,22 @@ mod tests {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         assert!(answer.ends_with(b"\r\n\r\nxxx"));
+    }
+
+    #[test]
+    fn a_tunnel_gives_back_what_is_sent_even_with_the_request() {
+        let scratch = Scratch::new().unwrap();
+        let app = App::start(3, scratch.path()).unwrap();
+        let mut stream = TcpStream::connect(app.tcp_address()).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream
+            .write_all(&[tunnel::UPGRADE, b"early"].concat())
+            .unwrap();
+        stream.write_all(b" and late").unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut back = Vec::new();
+        stream.read_to_end(&mut back).unwrap();
+        assert_eq!(back, [tunnel::ACCEPTANCE, b"early and late"].concat());
     }
 
     #[test]

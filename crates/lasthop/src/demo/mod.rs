@@ -1,10 +1,12 @@
-//! `lasthop demo`: what the last hop costs over TCP and over a Unix socket, measured on this host in under a minute.
+//! `lasthop demo`: where connections over TCP end and how that is passed, then what the last hop costs over TCP and over
+//! a Unix socket, measured on this host in less than half a minute.
 //!
-//! It brings an app and a load client of its own, runs the proxy as a child process, and needs neither configuration
-//! nor privileges nor the network. Each scene gets a fresh app and a fresh proxy in each round, so that no port of an
-//! earlier run is counted; the scenes alternate, so that a disturbance of the host does not meet only one of them.
-//! It shows ratios, not records: app, load and proxy share the cores. For comparisons with other proxies there is
-//! `lasthop-bench`, which uses [`app`] and [`load`] as well.
+//! It brings an app and clients of its own, runs the proxy as a child process, and needs neither configuration nor
+//! privileges nor the network. The first act is [`wall`]; the others are scenes of load. Each scene gets a fresh app and
+//! a fresh proxy in each round, so that no port of an earlier run is counted; the scenes alternate, so that a
+//! disturbance of the host does not meet only one of them. They show ratios, not records: app, load and proxy share the
+//! cores. For comparisons with other proxies there is `lasthop-bench`, which uses [`app`], [`load`] and [`tunnel`] as
+//! well.
 
 pub mod app;
 pub mod histogram;
@@ -13,6 +15,8 @@ pub mod ports;
 pub mod proxy;
 pub mod report;
 pub mod scratch;
+pub mod tunnel;
+pub mod wall;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -24,7 +28,7 @@ use lasthop_ports::PortRange;
 use thiserror::Error;
 
 use app::{App, CLOSING_PATH};
-use load::{Destination, LoadOutcome, LoadSettings};
+use load::{LoadOutcome, LoadSettings};
 use proxy::{Proxy, ProxyError};
 use report::{Colour, Reading};
 use scratch::Scratch;
@@ -174,6 +178,12 @@ pub enum DemoError {
         /// The end of the proxy's standard error.
         complaints: String,
     },
+    /// The first act began, and did not come to its end.
+    #[error("the part of the demo in a network namespace {what}")]
+    Wall {
+        /// What it does instead; why, it has said itself on the standard error.
+        what: &'static str,
+    },
     /// SIGINT or SIGTERM came.
     #[error("interrupted")]
     Interrupted,
@@ -234,6 +244,7 @@ async fn play(
             source,
         })?,
     };
+    wall::show(&binary, colour, out).await?;
     // Four scenes; starting app and proxy takes milliseconds.
     writeln!(
         out,
@@ -280,7 +291,7 @@ async fn measure(
     };
     let proxy = Proxy::start(binary, &target)?;
     let mut load = LoadSettings {
-        destination: Destination::Tcp(proxy.address()),
+        destination: proxy.destination().clone(),
         path: scene.habit.path(),
         connections: settings.clients,
         duration: WARM_UP,

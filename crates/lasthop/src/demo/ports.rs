@@ -4,7 +4,7 @@
 //! read and which is quick enough for the some ten thousand lines of a demo. Not for a worker or for regular sampling:
 //! there the kernel is asked with a filter instead.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -13,12 +13,14 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 const TCP_SOCKETS: &str = "/proc/net/tcp";
 /// TIME_WAIT in the kernel's `enum` of states (include/net/tcp_states.h), as the file prints it.
 const TIME_WAIT: &str = "06";
+/// A connection that both ends have, likewise.
+const ESTABLISHED: &str = "01";
 
 /// The sockets that have to do with one listening address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ports {
-    /// Distinct source ports that cannot be taken for another connection to this address right now, whatever the
-    /// state of theirs.
+    /// Distinct source ports, each with its source address, that cannot be taken for another connection to this
+    /// address right now, whatever the state of theirs.
     pub held: u64,
     /// Connections in TIME_WAIT, whichever side holds them. Only those that the connecting side holds keep a source
     /// port.
@@ -34,9 +36,47 @@ pub fn towards(listener: SocketAddrV4) -> io::Result<Ports> {
     count(BufReader::new(File::open(TCP_SOCKETS)?), listener)
 }
 
+/// The source addresses from which `listener` has connections now, as its program sees its peers, and how many it has
+/// from each.
+///
+/// # Errors
+/// As [`towards`].
+pub fn peers(listener: SocketAddrV4) -> io::Result<BTreeMap<Ipv4Addr, u64>> {
+    peers_in(BufReader::new(File::open(TCP_SOCKETS)?), listener)
+}
+
+fn peers_in(lines: impl BufRead, listener: SocketAddrV4) -> io::Result<BTreeMap<Ipv4Addr, u64>> {
+    let mut peers = BTreeMap::new();
+    each(lines, |local, remote, state| {
+        if local == listener && state == ESTABLISHED {
+            *peers.entry(*remote.ip()).or_default() += 1;
+        }
+    })?;
+    Ok(peers)
+}
+
 fn count(lines: impl BufRead, listener: SocketAddrV4) -> io::Result<Ports> {
     let mut held = HashSet::new();
     let mut time_wait = 0;
+    each(lines, |local, remote, state| {
+        if remote == listener {
+            held.insert(local);
+        }
+        if state == TIME_WAIT && (remote == listener || local == listener) {
+            time_wait += 1;
+        }
+    })?;
+    Ok(Ports {
+        held: held.len() as u64,
+        time_wait,
+    })
+}
+
+/// Calls `look` with both ends and the state of each socket.
+fn each(
+    lines: impl BufRead,
+    mut look: impl FnMut(SocketAddrV4, SocketAddrV4, &str),
+) -> io::Result<()> {
     for line in lines.lines().skip(1) {
         let line = line?;
         let (local, remote, state) = parse(&line).ok_or_else(|| {
@@ -45,17 +85,9 @@ fn count(lines: impl BufRead, listener: SocketAddrV4) -> io::Result<Ports> {
                 format!("{TCP_SOCKETS} has a line in an unknown form: {line}"),
             )
         })?;
-        if remote == listener {
-            held.insert(local.port());
-        }
-        if state == TIME_WAIT && (remote == listener || local == listener) {
-            time_wait += 1;
-        }
+        look(local, remote, state);
     }
-    Ok(Ports {
-        held: held.len() as u64,
-        time_wait,
-    })
+    Ok(())
 }
 
 /// Both ends and the state of one line: `sl local_address rem_address st …`.
@@ -90,6 +122,9 @@ mod tests {
             (app, 3000, [0; 4], 0, "0A"),
             (client, 40_001, app, 3000, "01"),
             (app, 3000, client, 40_001, "01"),
+            // The same port from another address is another one.
+            (other, 40_001, app, 3000, "01"),
+            (app, 3000, other, 40_001, "01"),
             (client, 40_003, app, 3000, "06"),
             (app, 3000, client, 40_005, "06"),
             (client, 40_007, app, 3001, "06"),
@@ -113,10 +148,18 @@ mod tests {
         assert_eq!(
             ports,
             Ports {
-                held: 2,
+                held: 3,
                 time_wait: 2
             }
         );
+    }
+
+    #[test]
+    fn the_peers_of_an_app_are_those_it_is_connected_with() {
+        let app = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 2), 3000);
+        let peers = peers_in(sample().as_bytes(), app).unwrap();
+        let expected = [[127, 0, 0, 1], [127, 0, 0, 3]].map(|address| (address.into(), 1));
+        assert_eq!(peers, BTreeMap::from(expected));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A lasthop of its own process for the demo: started with flags, awaited, ended on drop.
+//! A lasthop of its own process for the demo: started with flags or a file, awaited, ended on drop.
 //!
 //! It is a child process and not a thread, so that `/proc/PID/stat` counts the proxy's CPU time and nothing else's. Its
 //! standard error is read for the line that says where it serves, and on; the last lines are kept for the message in
@@ -17,6 +17,8 @@ use std::time::Duration;
 use lasthop_kernel::process;
 use thiserror::Error;
 
+use super::load::Destination;
+
 /// How long a proxy may take until it serves; it takes milliseconds.
 const START_DEADLINE: Duration = Duration::from_secs(10);
 /// Lines of its standard error that are kept.
@@ -28,7 +30,7 @@ const ANNOUNCEMENT: &str = "listening on ";
 #[derive(Debug)]
 pub struct Proxy {
     child: Child,
-    address: SocketAddr,
+    destination: Destination,
     complaints: Arc<Mutex<VecDeque<String>>>,
 }
 
@@ -66,7 +68,22 @@ impl Proxy {
         command
             .args(["run", "--listen", "127.0.0.1:0", "--workers", "1"])
             .args(["--access-log", "off", "--to"])
-            .arg(target)
+            .arg(target);
+        Self::serve(binary, command)
+    }
+
+    /// Runs `binary run FILE` and waits until it serves.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(binary: &Path, file: &Path) -> Result<Self, ProxyError> {
+        let mut command = Command::new(binary);
+        command.arg("run").arg(file);
+        Self::serve(binary, command)
+    }
+
+    fn serve(binary: &Path, mut command: Command) -> Result<Self, ProxyError> {
+        command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -83,7 +100,7 @@ impl Proxy {
         // From here on the guard owns the child: every early return ends it.
         let mut proxy = Self {
             child,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            destination: Destination::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))),
             complaints: Arc::clone(&complaints),
         };
         if let Some(stderr) = stderr {
@@ -91,7 +108,7 @@ impl Proxy {
             thread::spawn(move || watch(stderr, &announce, &complaints));
         }
         match announced.recv_timeout(START_DEADLINE) {
-            Ok(address) => proxy.address = address,
+            Ok(destination) => proxy.destination = destination,
             Err(error) => {
                 let ended = matches!(error, mpsc::RecvTimeoutError::Disconnected);
                 return Err(proxy.silent(binary, ended));
@@ -102,8 +119,8 @@ impl Proxy {
 
     /// Where it listens.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn destination(&self) -> &Destination {
+        &self.destination
     }
 
     /// Its process id.
@@ -148,19 +165,19 @@ impl Drop for Proxy {
     }
 }
 
-/// Sends the address of the first announcement and keeps the last lines of all others.
+/// Sends where the first announcement says that it serves, and keeps the last lines of all others.
 fn watch(
     stderr: impl Read,
-    announce: &mpsc::SyncSender<SocketAddr>,
+    announce: &mpsc::SyncSender<Destination>,
     complaints: &Mutex<VecDeque<String>>,
 ) {
     for line in BufReader::new(stderr).split(b'\n') {
         // A failing read means that the child is gone, which its owner notices by itself.
         let Ok(line) = line else { return };
         let line = String::from_utf8_lossy(&line).into_owned();
-        if let Some(address) = announced_address(&line) {
+        if let Some(destination) = announced(&line) {
             // The starter may have given up; then nobody asks any more.
-            let _ = announce.try_send(address);
+            let _ = announce.try_send(destination);
             continue;
         }
         let mut lines = complaints.lock().unwrap_or_else(PoisonError::into_inner);
@@ -171,9 +188,14 @@ fn watch(
     }
 }
 
-fn announced_address(line: &str) -> Option<SocketAddr> {
-    let address = line.strip_prefix(ANNOUNCEMENT)?;
-    address.split_whitespace().next()?.parse().ok()
+/// The address in `listening on ADDRESS (NAME)`, where a listener that has no name of its own is announced without it.
+fn announced(line: &str) -> Option<Destination> {
+    let address = line.strip_prefix(ANNOUNCEMENT)?.trim_end();
+    let address = address.rsplit_once(" (").map_or(address, |parts| parts.0);
+    match address.strip_prefix("unix:") {
+        Some(path) => Some(Destination::Unix(path.into())),
+        None => address.parse().ok().map(Destination::Tcp),
+    }
 }
 
 #[cfg(test)]
@@ -182,20 +204,19 @@ mod tests {
 
     #[test]
     fn the_announcement_is_read_with_and_without_a_name() {
-        let address: SocketAddr = "127.0.0.1:43211".parse().unwrap();
-        assert_eq!(
-            announced_address("listening on 127.0.0.1:43211 (web)\n"),
-            Some(address)
-        );
-        assert_eq!(
-            announced_address("listening on 127.0.0.1:43211\n"),
-            Some(address)
-        );
-        assert_eq!(
-            announced_address("listening on unix:/run/x.sock (web)\n"),
-            None
-        );
-        assert_eq!(announced_address("about to listen\n"), None);
+        for line in ["127.0.0.1:43211 (web)\n", "127.0.0.1:43211\n"] {
+            let Some(Destination::Tcp(address)) = announced(&format!("listening on {line}")) else {
+                panic!("{line} is an address");
+            };
+            assert_eq!(address, "127.0.0.1:43211".parse().unwrap());
+        }
+        for line in ["unix:/run/a b.sock (web)", "unix:/run/a b.sock"] {
+            let Some(Destination::Unix(path)) = announced(&format!("listening on {line}")) else {
+                panic!("{line} is a path");
+            };
+            assert_eq!(path, Path::new("/run/a b.sock"));
+        }
+        assert!(announced("about to listen\n").is_none());
     }
 
     #[test]
