@@ -3,7 +3,7 @@
 //! In a fresh namespace a test may shrink the port range to ten and fill it, which nobody else on the machine notices.
 //! The kernel lets a process of one thread enter a fresh user namespace only, so the test program is run a second time
 //! with nothing but the one test. Also here: sources to connect from that a test may need, and kernels that lack
-//! something. Not used by the proxy.
+//! something. The demo isolates its own processes with it; not used by the proxy.
 
 pub use crate::seccomp::{deny_port_range_option, deny_sock_diag};
 

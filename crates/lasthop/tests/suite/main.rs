@@ -24,6 +24,7 @@ mod bodies;
 mod cli;
 mod closing;
 mod connect_errors;
+mod demo;
 mod drain;
 mod error_rows;
 mod forwarding;

@@ -28,6 +28,8 @@ const APP_PORT: u16 = 3000;
 /// How long a request waits for a source port: a tenth of the default, so that nobody waits long for the refusals.
 pub(super) const QUEUE_MILLISECONDS: u32 = 500;
 
+/// In the directory for its files: which network is the outside's.
+pub(super) const OUTSIDE_FILE: &str = "outside";
 const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
 /// Plays inside: `directory` is for its files, `out` is what the outside reads.
@@ -38,7 +40,7 @@ const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 pub fn run(directory: &Path, out: &mut impl Write) -> Result<(), DemoError> {
     let host = |attempt| move |source| DemoError::Host { attempt, source };
     let writing = host("tell what it found");
-    if !is_our_own().map_err(host("see which network it is in"))? {
+    if !is_our_own(directory).map_err(host("see which network it is in"))? {
         return Err(DemoError::Wall {
             what: "works only where `lasthop demo` itself starts it",
         });
@@ -72,26 +74,20 @@ pub fn run(directory: &Path, out: &mut impl Write) -> Result<(), DemoError> {
     Ok(())
 }
 
-/// Whether this is a namespace as [`lasthop_kernel::namespace::isolate`] makes it: one user, and no interface but `lo`.
-/// As root of the host, nothing else would keep us from changing the host's range.
-fn is_our_own() -> io::Result<bool> {
-    let users = std::fs::read_to_string("/proc/self/uid_map")?;
-    let interfaces = std::fs::read_to_string("/proc/self/net/dev")?;
-    Ok(is_one_user(&users) && is_loopback_alone(&interfaces))
+/// The namespace of the calling process, under a name that no two share: `net:[4026531840]` (namespaces(7)).
+pub(super) fn network() -> io::Result<String> {
+    let name = std::fs::read_link("/proc/self/ns/net")?;
+    Ok(name.to_string_lossy().into_owned())
 }
 
-/// `INSIDE OUTSIDE COUNT`, a line for each range of users (user_namespaces(7)).
-fn is_one_user(map: &str) -> bool {
-    map.lines().count() == 1 && map.split_ascii_whitespace().nth(2) == Some("1")
-}
-
-/// Two lines of headings, then `NAME: figures` (proc_pid_net(5)).
-fn is_loopback_alone(table: &str) -> bool {
-    let mut names = table
-        .lines()
-        .skip(2)
-        .filter_map(|line| line.split_once(':'));
-    names.next().is_some_and(|(name, _)| name.trim() == "lo") && names.next().is_none()
+/// Whether the outside has noted its network, and this is another one. For root of the host, nothing else would be in
+/// the way of changing the host's range.
+fn is_our_own(directory: &Path) -> io::Result<bool> {
+    let outside = match std::fs::read_to_string(directory.join(OUTSIDE_FILE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        read => read?,
+    };
+    Ok(outside != network()?)
 }
 
 /// One way, with an app and a proxy of its own.
@@ -171,37 +167,35 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
     use crate::demo::scratch::Scratch;
 
     #[test]
     fn it_does_not_work_in_a_network_that_is_not_its_own() {
-        assert!(is_one_user("         0       1000          1\n"));
-        assert!(!is_one_user("         0          0 4294967295\n"));
-        assert!(!is_one_user("0 1000 1\n1 100000 65536\n"));
-        assert!(!is_one_user(""));
-        let headings = "Inter-|   Receive\n face |bytes\n";
-        assert!(is_loopback_alone(&format!("{headings}    lo: 0 0\n")));
-        assert!(!is_loopback_alone(&format!(
-            "{headings}    lo: 0\n  eth0: 0\n"
-        )));
-        assert!(!is_loopback_alone(&format!("{headings}  eth0: 0\n")));
-        assert!(!is_loopback_alone(headings));
+        let scratch = Scratch::new().unwrap();
+        assert!(!is_our_own(scratch.path()).unwrap(), "nobody started it");
+        let outside = scratch.path().join(OUTSIDE_FILE);
+        std::fs::write(&outside, network().unwrap()).unwrap();
+        assert!(!is_our_own(scratch.path()).unwrap());
+        std::fs::write(&outside, "net:[1]").unwrap();
+        assert!(is_our_own(scratch.path()).unwrap());
     }
 
     #[test]
-    fn its_configurations_are_sound_wherever_its_files_are() {
+    fn a_path_is_the_same_after_a_reader_of_toml() {
+        assert_eq!(quoted("unix:/tmp/a b"), "\"unix:/tmp/a b\"");
+        assert_eq!(quoted("\"\\\u{1b}ü"), "\"\\\"\\\\\\u001Bü\"");
+    }
+
+    #[test]
+    fn only_the_first_way_says_something_about_sources() {
         let scratch = Scratch::new().unwrap();
-        let directory = scratch.path().join("a \"quoted\" \\ one");
-        std::fs::create_dir(&directory).unwrap();
-        let app = App::start(0, &directory).unwrap();
-        for way in Way::ALL {
-            let text = config(way, &directory.join("front.sock"), &app).unwrap();
-            let file = directory.join("lasthop.toml");
-            std::fs::write(&file, &text).unwrap();
-            if let Err(error) = Config::from_file(&file) {
-                panic!("{error}\n{text}");
-            }
-        }
+        let app = App::start(0, scratch.path()).unwrap();
+        let front = scratch.path().join("front.sock");
+        let [kernel, default, unix] = Way::ALL.map(|way| config(way, &front, &app).unwrap());
+        assert_eq!(kernel, format!("{default}source = \"kernel\"\n"));
+        assert!(
+            !unix.contains("source") && unix.contains("app.sock"),
+            "{unix}"
+        );
     }
 }

@@ -117,7 +117,15 @@ pub(super) async fn show(
     let mut inside = match Inside::start(binary)? {
         Started::Running(inside) => inside,
         Started::Refused(error) => {
-            let reason = format!("this host allows no user and network namespaces ({error})");
+            let reason = match error.kind() {
+                // What the kernel calls a full disk is a full count here (user_namespaces(7), ENOSPC).
+                io::ErrorKind::StorageFull => {
+                    "this host allows no more user or network namespaces (user.max_user_namespaces, \
+                     user.max_net_namespaces)"
+                        .to_owned()
+                }
+                _ => format!("this host allows no user and network namespaces ({error})"),
+            };
             return writeln!(out, "{}", report::left_out(&reason)).map_err(writing);
         }
     };
@@ -179,6 +187,9 @@ impl Inside {
     fn start(binary: &Path) -> Result<Started, DemoError> {
         let host = |attempt| move |source| DemoError::Host { attempt, source };
         let scratch = Scratch::new().map_err(host("make a directory for its sockets"))?;
+        inside::network()
+            .and_then(|network| std::fs::write(scratch.path().join(inside::OUTSIDE_FILE), network))
+            .map_err(host("note which network it is in"))?;
         let mut command = Command::new(binary);
         command
             .args(["demo", INSIDE_ARGUMENT])

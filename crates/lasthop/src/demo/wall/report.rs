@@ -47,8 +47,9 @@ pub(super) fn intro(
                 grouped_count(host.per_pair().into())
             );
         }
-        None => text
-            .push_str(": so few because more would take longer, and the arithmetic is the same.\n"),
+        None => text.push_str(
+            ", so few because more would take longer to fill; the arithmetic is the same.\n",
+        ),
     }
     if size.asked < ASKED {
         let _ = writeln!(
