@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use account::{Account, PairInUse};
+pub use account::{Account, NoPorts, PairInUse};
 pub use proof::origin;
 pub use reading::{listener, listens_everywhere, snapshot};
 use watcher::Alarm;
