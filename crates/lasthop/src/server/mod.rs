@@ -108,7 +108,7 @@ pub fn serve(
 
 /// How many connections, to clients and to apps, a process of `config` can hold with so many descriptors.
 pub fn connections_max(config: &Config, descriptors_max: u64) -> usize {
-    slots(config, descriptors_max, open_usually(config)).all()
+    slots(config, descriptors_max, open_usually(config)).usable()
 }
 
 /// About how many descriptors are open before the first connection: for a process that does not run yet, or cannot look.

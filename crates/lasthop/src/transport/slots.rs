@@ -112,9 +112,9 @@ impl Slots {
         }
     }
 
-    /// How many there are.
-    pub fn all(&self) -> usize {
-        self.all
+    /// How many can be taken by clients and apps together where each client has a connection to an app.
+    pub fn usable(&self) -> usize {
+        self.all - self.free
     }
 
     /// A slot for a client of `listener`.
@@ -318,7 +318,7 @@ mod tests {
         let slots = slots(20_000, &[0]);
         let pair = || Some((slots.client(0).ok()?, slots.app()?));
         let tunnels: Vec<_> = std::iter::from_fn(pair).collect();
-        assert!(2 * tunnels.len() >= slots.all() - slots.all() / FREE_PART - 2);
+        assert!(2 * tunnels.len() >= slots.usable() - 2);
         assert_eq!(slots.client(0).unwrap_err(), Shortage::Descriptors);
         assert!(slots.app().is_some(), "none is left for who is in");
         drop(tunnels);
