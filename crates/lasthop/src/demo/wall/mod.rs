@@ -199,7 +199,7 @@ impl Inside {
             // An interrupt from the keyboard is the outside's to handle: it ends the inside.
             .process_group(0);
         namespace::isolate(&mut command);
-        // After the namespace: with new credentials the kernel forgets it (prctl(2), PR_SET_PDEATHSIG).
+        // The guard ends it; this is for an outside that is killed and drops no guard.
         process::die_with_parent(&mut command);
         let mut child = match command.spawn() {
             Ok(child) => child,
