@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::gate::GatedStage;
 use super::walk::{is_usable, ms};
-use super::{Grant, Lease, Ledger, Walk};
+use super::{BARRED, Grant, Lease, Ledger, Walk};
 use crate::sync::Ordering;
 
 /// Explicit ports that one request tries before it queues: each costs a bind(2), about two microseconds.
@@ -44,7 +44,7 @@ impl Ledger {
         let (stage, number) = self.open_pairs(bound_only).nth(ahead)?;
         let is_barred = self
             .known_pair(number)
-            .is_some_and(|pair| pair.is_barred(at));
+            .is_some_and(|pair| pair.is_barred(at, ms(BARRED)));
         if is_barred {
             return None;
         }

@@ -42,8 +42,15 @@ const CHUNK: u32 = 64;
 #[cfg(loom)]
 const CHUNK: u32 = 2;
 
-/// How long a refusal by the kernel stands where no reading says otherwise.
+/// How long a refusal by the kernel stands where no reading says otherwise, and there is no other pair.
 const BARRED: Duration = Duration::from_secs(1);
+
+/// The same while there are others: a refusal costs a worker two milliseconds, and a reading may be seconds away where it
+/// takes long.
+const BARRED_BESIDE_OTHERS: Duration = Duration::from_secs(30);
+
+/// The part of a pair's ports that a reading may be short of and still explain a refusal.
+const NEARLY: u32 = 16;
 
 /// The account of the ports towards one target.
 pub struct Ledger {
@@ -157,7 +164,9 @@ impl Ledger {
                 self.pair(number);
             }
         }
+        // What we open while the table is read is taken for less of others, so nearly full is full.
         let limit = self.limit();
+        let full = limit - limit / NEARLY;
         for (number, pair) in self.known() {
             let planned = self.planned(number);
             let Some(source) = planned.source else {
@@ -169,7 +178,7 @@ impl Ledger {
                 .binary_search_by_key(&number, |(of, _)| *of)
                 .map_or(0, |place| before[place].1);
             let usage = pair.correct(seen, ours);
-            if usage.total() < limit {
+            if usage.total() < full {
                 if !self.walking.is_disputed() {
                     pair.unbar();
                 }

@@ -59,8 +59,8 @@ pub struct Usage {
 pub(super) struct Pair {
     /// A [`Usage`], packed.
     taken: AtomicU64,
-    /// Until when the kernel's refusal stands; 0 where it has not refused.
-    barred_until: AtomicU64,
+    /// When the kernel has refused it, counted from 1; 0 where it has not.
+    refused_at: AtomicU64,
     /// Before this moment no count of the ring is over, so that a look at it can be spared.
     next_step: AtomicU64,
     proof: AtomicU8,
@@ -107,7 +107,7 @@ impl Pair {
     pub(super) fn new() -> Self {
         Self {
             taken: AtomicU64::new(Usage::default().packed()),
-            barred_until: AtomicU64::new(0),
+            refused_at: AtomicU64::new(0),
             next_step: AtomicU64::new(0),
             proof: AtomicU8::new(0),
             look_at: AtomicU32::new(0),
@@ -187,22 +187,24 @@ impl Pair {
         );
     }
 
-    /// What the kernel has said about the pair stands until then.
-    pub(super) fn bar(&self, until: u64) {
-        self.barred_until.store(until, Ordering::Relaxed);
+    /// The kernel has refused the pair.
+    pub(super) fn bar(&self, now: u64) {
+        self.refused_at.store(now + 1, Ordering::Relaxed);
     }
 
     pub(super) fn unbar(&self) {
-        self.barred_until.store(0, Ordering::Relaxed);
+        self.refused_at.store(0, Ordering::Relaxed);
     }
 
     /// Whether the kernel has refused it and nothing has opened it again since, however long ago.
     pub(super) fn was_barred(&self) -> bool {
-        self.barred_until.load(Ordering::Relaxed) > 0
+        self.refused_at.load(Ordering::Relaxed) > 0
     }
 
-    pub(super) fn is_barred(&self, now: u64) -> bool {
-        self.barred_until.load(Ordering::Relaxed) > now
+    /// Whether the kernel has refused it within the last `patience` milliseconds.
+    pub(super) fn is_barred(&self, now: u64, patience: u64) -> bool {
+        let refused_at = self.refused_at.load(Ordering::Relaxed);
+        refused_at > 0 && now < refused_at - 1 + patience
     }
 
     pub(super) fn proof(&self) -> Proof {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::gate::GatedStage;
 use super::pair::{Pair, Proof, Usage};
-use super::{BARRED, Full, Gate, Lease, Ledger, Numbers};
+use super::{BARRED, BARRED_BESIDE_OTHERS, Full, Gate, Lease, Ledger, Numbers};
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// Refusals after which a pair far down the plan is tried.
@@ -64,11 +64,9 @@ impl Walking {
         self.disputed.store(1, Ordering::Relaxed);
     }
 
-    /// There is no dispute any more. A load first: the line is shared.
-    pub(super) fn settle(&self) {
-        if self.is_disputed() {
-            self.disputed.store(0, Ordering::Relaxed);
-        }
+    /// There is no dispute any more; whether there was one. A load first: the line is shared.
+    pub(super) fn settle(&self) -> bool {
+        self.is_disputed() && self.disputed.swap(0, Ordering::Relaxed) > 0
     }
 
     /// The word has come: who waits for the next one waits anew.
@@ -120,8 +118,9 @@ impl Ledger {
                 return Ok(Grant { lease, port: None });
             }
         }
-        let was_refused =
-            names_ports || walk.refused > 0 || self.known().any(|(_, pair)| pair.is_barred(at));
+        let was_refused = names_ports
+            || walk.refused > 0
+            || self.known().any(|(_, pair)| pair.is_barred(at, ms(BARRED)));
         let explicit = was_refused.then(|| self.explicit(walk, at)).flatten();
         explicit.ok_or_else(|| self.full(at))
     }
@@ -149,7 +148,7 @@ impl Ledger {
         let Some(pair) = self.known_pair(number) else {
             return;
         };
-        pair.bar(at + ms(BARRED));
+        pair.bar(at);
         // Without this one. Where half the ports are known to be taken, others may well have the rest.
         let taken = pair.usage().total().saturating_sub(1);
         if taken < self.limit().div_ceil(2) {
@@ -163,8 +162,11 @@ impl Ledger {
     /// The kernel has let a connection through on a granted pair.
     pub fn allowed(&self, grant: &Grant) {
         // Only a port of the kernel's own choice settles the dispute.
-        if grant.port.is_none() {
-            self.walking.settle();
+        if grant.port.is_none() && self.walking.settle() {
+            // What kept ports from us has gone, and what it made of the other pairs says nothing any more.
+            for (_, pair) in self.known().filter(|(_, pair)| pair.was_barred()) {
+                pair.unbar();
+            }
         }
     }
 
@@ -174,13 +176,22 @@ impl Ledger {
         if numbers.limit == 0 {
             return None;
         }
-        let bounds = [numbers.mark, numbers.limit];
+        let bounds = [
+            (numbers.mark, BARRED_BESIDE_OTHERS),
+            (numbers.limit, BARRED),
+        ];
         bounds
             .into_iter()
-            .find_map(|bound| self.first_below(bound, numbers, at))
+            .find_map(|(bound, barred)| self.first_below(bound, ms(barred), numbers, at))
     }
 
-    fn first_below(self: &Arc<Self>, bound: u32, numbers: Numbers, at: u64) -> Option<Lease> {
+    fn first_below(
+        self: &Arc<Self>,
+        bound: u32,
+        barred: u64,
+        numbers: Numbers,
+        at: u64,
+    ) -> Option<Lease> {
         for stage in &self.stages {
             match stage.gate() {
                 Gate::Open => {}
@@ -194,7 +205,7 @@ impl Ledger {
                     // Nothing behind it is proven either.
                     break;
                 };
-                if !pair.is_barred(at)
+                if !pair.is_barred(at, barred)
                     && is_usable(stage, pair)
                     && let Some(before) = pair.claim(bound, at, cooling)
                 {

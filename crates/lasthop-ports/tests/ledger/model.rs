@@ -17,6 +17,7 @@ use crate::support::{Bench, bound, host, kernel, millis};
 const COOLING: Duration = Duration::from_secs(1);
 const COOLING_MAX: Duration = Duration::from_millis(1250);
 const BARRED: Duration = Duration::from_secs(1);
+const BARRED_BESIDE_OTHERS: Duration = Duration::from_secs(30);
 
 /// One tuple of ours.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ struct Model {
     tuples: Vec<Tuple>,
     /// By pair: what the last reading saw of others.
     foreign: Vec<u32>,
-    barred_until: Vec<Option<Instant>>,
+    refused_at: Vec<Option<Instant>>,
     disputed: bool,
     /// Until when ports are named.
     explicit_until: Option<Instant>,
@@ -75,7 +76,7 @@ impl Model {
     fn new() -> Self {
         Self {
             foreign: vec![0; PAIRS],
-            barred_until: vec![None; PAIRS],
+            refused_at: vec![None; PAIRS],
             ..Self::default()
         }
     }
@@ -99,8 +100,8 @@ impl Model {
         self.ours(pair, now, COOLING_MAX) + self.foreign[pair]
     }
 
-    fn is_barred(&self, pair: usize, now: Instant) -> bool {
-        self.barred_until[pair].is_some_and(|until| until > now)
+    fn is_barred(&self, pair: usize, now: Instant, patience: Duration) -> bool {
+        self.refused_at[pair].is_some_and(|at| at + patience > now)
     }
 
     /// Takes out what cannot count any more.
@@ -114,22 +115,21 @@ impl Model {
 
     /// Whether an open pair was passed over on the way to `granted`, or to nothing.
     fn check_order(&self, granted: Option<usize>, now: Instant, host: &HostPorts) {
-        let open = |pair: &usize| !self.is_barred(*pair, now);
-        let below = |bound: u32| {
+        let below = |bound: u32, patience: Duration| {
             (0..PAIRS)
-                .filter(open)
+                .filter(|pair| !self.is_barred(*pair, now, patience))
                 .find(|pair| self.at_most(*pair, now) < bound)
         };
         let Some(granted) = granted else {
-            assert_eq!(below(host.limit()), None, "there was room");
+            assert_eq!(below(host.limit(), BARRED), None, "there was room");
             return;
         };
-        assert!(open(&granted), "a barred pair");
+        assert!(!self.is_barred(granted, now, BARRED), "a barred pair");
         assert!(self.at_least(granted, now) < host.limit(), "over the limit");
-        if let Some(first) = below(host.mark()) {
+        if let Some(first) = below(host.mark(), BARRED_BESIDE_OTHERS) {
             assert!(granted <= first, "passed over pair {first}, below its mark");
         } else if self.at_least(granted, now) >= host.mark()
-            && let Some(first) = below(host.limit())
+            && let Some(first) = below(host.limit(), BARRED)
         {
             assert!(
                 granted <= first,
@@ -138,7 +138,11 @@ impl Model {
         }
         let is_surely_above_its_mark = self.at_least(granted, now) >= host.mark();
         if is_surely_above_its_mark {
-            assert_eq!(below(host.mark()), None, "above its mark for nothing");
+            assert_eq!(
+                below(host.mark(), BARRED_BESIDE_OTHERS),
+                None,
+                "above its mark for nothing"
+            );
         }
     }
 }
@@ -203,7 +207,7 @@ impl History {
                     if refused < refusals {
                         let pair = number_of(&grant.lease);
                         if grant.port.is_none() {
-                            self.model.barred_until[pair] = Some(now + BARRED);
+                            self.model.refused_at[pair] = Some(now);
                             // The one that is refused does not count.
                             let taken = self.usage(pair).total() - 1;
                             if taken < self.host.limit().div_ceil(2) {
@@ -219,8 +223,8 @@ impl History {
                         refused += 1;
                         continue;
                     }
-                    if grant.port.is_none() {
-                        self.model.disputed = false;
+                    if grant.port.is_none() && std::mem::take(&mut self.model.disputed) {
+                        self.model.refused_at = vec![None; PAIRS];
                     }
                     self.bench.ledger.allowed(&grant);
                     self.model.tuples.push(Tuple {
@@ -234,7 +238,7 @@ impl History {
                     assert!(u64::from(full.limit) == u64::from(self.host.limit()));
                     if refused < 2
                         && !self.names_ports()
-                        && (0..PAIRS).all(|pair| !self.model.is_barred(pair, now))
+                        && (0..PAIRS).all(|pair| !self.model.is_barred(pair, now, BARRED))
                     {
                         self.model.check_order(None, now, &self.host);
                     }
@@ -261,7 +265,7 @@ impl History {
             // The third is far down the plan.
             None if refused == 2 => {
                 assert!(self.model.at_least(pair, now) < self.host.limit());
-                assert!(!self.model.is_barred(pair, now));
+                assert!(!self.model.is_barred(pair, now, BARRED));
             }
             None => self.model.check_order(Some(pair), now, &self.host),
         }
@@ -286,7 +290,7 @@ impl History {
             self.model.tuples.remove(place);
         }
         if matches!(how, Some(Ended::ByApp | Ended::Reset)) {
-            self.model.barred_until[pair] = None;
+            self.model.refused_at[pair] = None;
         }
     }
 
@@ -309,8 +313,8 @@ impl History {
         self.bench.ledger.correct(&before, &seen);
         for pair in 0..PAIRS {
             // Where the list leaves open whether it has cooled, the ledger is asked.
-            let is_full = self.usage(pair).total() >= self.host.limit();
-            let bar = &mut self.model.barred_until[pair];
+            let is_full = self.usage(pair).total() >= self.host.limit() - self.host.limit() / 16;
+            let bar = &mut self.model.refused_at[pair];
             if !is_full && !self.model.disputed {
                 *bar = None;
             } else if is_full && bar.is_some() {
@@ -356,7 +360,7 @@ proptest! {
         history.bench.ledger.correct(&history.bench.ledger.before_reading(history.bench.now()), &Snapshot::new(TimeWaitReuse::Loopback(COOLING)));
         history.bench.ledger.check_invariants();
         prop_assert_eq!(history.bench.usage(), ["127.0.0.1 -> 127.0.0.1: 0+0+0"]);
-        history.bench.pass(2 * BARRED);
+        history.bench.pass(BARRED_BESIDE_OTHERS);
         prop_assert!(!history.bench.lease().is_spilled());
     }
 }

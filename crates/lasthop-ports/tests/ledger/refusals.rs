@@ -8,17 +8,27 @@ use lasthop_ports::{Condition, Ended, HostPorts, Refusal, Walk};
 use crate::support::{Bench, SECOND, bound, host, kernel, millis, pair_of, spilling};
 
 #[test]
-fn a_refused_pair_is_barred_for_a_second_and_the_next_one_is_tried_at_once() {
+fn a_refused_pair_is_left_alone_for_half_a_minute_while_there_are_others() {
     let bench = Bench::new(spilling("127.64.0.0/30"), host(10));
     let mut walk = Walk::default();
     let (pair, _) = bench.refuse(&mut walk, Refusal::NoPort);
     assert_eq!(pair, "127.0.0.1 -> 127.0.0.1");
     let second = bench.ledger.next(&mut walk, bench.now()).unwrap();
     assert_eq!(pair_of(&second.lease), "127.64.0.1 -> 127.0.0.1");
-    bench.pass(millis(999));
+    bench.pass(millis(29_999));
     assert!(bench.lease().is_spilled());
     bench.pass(millis(1));
     assert!(!bench.lease().is_spilled());
+}
+
+#[test]
+fn a_refused_pair_that_is_the_only_one_is_barred_for_a_second() {
+    let bench = Bench::new(vec![kernel("127.0.0.1", Condition::None)], host(10));
+    bench.refuse(&mut Walk::default(), Refusal::NoPort);
+    bench.pass(millis(999));
+    assert!(bench.next().is_err());
+    bench.pass(millis(1));
+    assert!(bench.next().is_ok());
 }
 
 #[test]
