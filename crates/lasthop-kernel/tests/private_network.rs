@@ -129,9 +129,27 @@ fn a_chosen_port_gets_through_where_a_neighbour_holds_all_ports() {
             );
         }
         let held: Vec<_> = (40000..=40009)
-            .map(|port| connect::tcp(target, Origin::Port { ip, port }).unwrap())
+            .map(|port| {
+                connect::tcp(
+                    target,
+                    Origin::Port {
+                        ip,
+                        port,
+                        foreign: false,
+                    },
+                )
+                .unwrap()
+            })
             .collect();
-        let error = connect::tcp(target, Origin::Port { ip, port: 40003 }).unwrap_err();
+        let error = connect::tcp(
+            target,
+            Origin::Port {
+                ip,
+                port: 40003,
+                foreign: false,
+            },
+        )
+        .unwrap_err();
         assert_eq!(
             (error.step, error.fault()),
             (Step::Bind, ConnectFault::SourcePorts)

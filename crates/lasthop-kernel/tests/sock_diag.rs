@@ -332,7 +332,15 @@ fn those_who_keep_ports_from_others_are_named_and_ordinary_connections_are_not()
         let waiting = bind("127.0.0.78:0");
         let plain = bind("127.0.0.79:0");
         plain.connect(&SockAddr::from(target)).unwrap();
-        let chosen = connect::tcp(target, Origin::Port { ip, port: 40077 }).unwrap();
+        let chosen = connect::tcp(
+            target,
+            Origin::Port {
+                ip,
+                port: 40077,
+                foreign: false,
+            },
+        )
+        .unwrap();
         let served = TcpListener::bind("127.0.0.80:40088").unwrap();
         let _outside = bind("127.0.0.81:39999");
         let found = sock_diag::bound(within).unwrap();

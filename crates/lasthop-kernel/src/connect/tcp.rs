@@ -37,10 +37,12 @@ pub enum Origin {
     /// whatever their addresses. `SO_REUSEADDR` would let several share it, but could take a port from a program that
     /// relies on it, and is never set.
     Port {
-        /// An address that an interface of this host has, of the target's family.
+        /// An address of this host, of the target's family.
         ip: IpAddr,
         /// The port; 0 would be the neighbour's own mistake and is refused with `EINVAL`.
         port: u16,
+        /// As for [`Origin::Address`].
+        foreign: bool,
     },
 }
 
@@ -77,7 +79,12 @@ pub fn tcp(target: SocketAddr, origin: Origin) -> Result<TcpStream, ConnectError
                 libc::EINVAL,
             )));
         }
-        Origin::Port { ip, port } => bind(&socket, SocketAddr::new(ip, port))?,
+        Origin::Port { ip, port, foreign } => {
+            if foreign {
+                set_foreign_bind(&socket, ip).map_err(ConnectError::at(Step::Option))?;
+            }
+            bind(&socket, SocketAddr::new(ip, port))?;
+        }
     }
     match socket.connect(&SockAddr::from(target)) {
         Ok(()) => Ok(socket.into()),
@@ -224,7 +231,15 @@ mod tests {
             .local_addr()
             .unwrap()
             .port();
-        let stream = tcp(listener.local_addr().unwrap(), Origin::Port { ip, port }).unwrap();
+        let stream = tcp(
+            listener.local_addr().unwrap(),
+            Origin::Port {
+                ip,
+                port,
+                foreign: false,
+            },
+        )
+        .unwrap();
         assert_eq!(stream.local_addr().unwrap(), SocketAddr::new(ip, port));
         assert_eq!(listener.accept().unwrap().1, SocketAddr::new(ip, port));
     }
@@ -235,7 +250,15 @@ mod tests {
         let ip = "127.64.0.11".parse().unwrap();
         let taken = TcpListener::bind((ip, 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
-        let error = tcp(listener.local_addr().unwrap(), Origin::Port { ip, port }).unwrap_err();
+        let error = tcp(
+            listener.local_addr().unwrap(),
+            Origin::Port {
+                ip,
+                port,
+                foreign: false,
+            },
+        )
+        .unwrap_err();
         assert_eq!(
             (error.step, error.fault()),
             (Step::Bind, ConnectFault::SourcePorts)
@@ -245,7 +268,15 @@ mod tests {
     #[test]
     fn port_zero_is_no_port_to_choose() {
         let ip = "127.64.0.12".parse().unwrap();
-        let error = tcp("127.0.0.1:1".parse().unwrap(), Origin::Port { ip, port: 0 }).unwrap_err();
+        let error = tcp(
+            "127.0.0.1:1".parse().unwrap(),
+            Origin::Port {
+                ip,
+                port: 0,
+                foreign: false,
+            },
+        )
+        .unwrap_err();
         assert_eq!(error.step, Step::Bind);
         assert_eq!(error.source.raw_os_error(), Some(libc::EINVAL));
     }
@@ -254,10 +285,17 @@ mod tests {
     fn a_foreign_address_can_be_bound_in_both_families() {
         for (target, ip) in [("127.0.0.1:1", "192.0.2.1"), ("[::1]:1", "2001:db8::1")] {
             let ip = ip.parse().unwrap();
-            let origin = Origin::Address { ip, foreign: true };
-            // Whether packets find their way is another matter; they do not have to here.
-            if let Err(error) = tcp(target.parse().unwrap(), origin) {
-                assert_eq!(error.step, Step::Connect, "{error:?}");
+            let by_address = Origin::Address { ip, foreign: true };
+            let by_number = Origin::Port {
+                ip,
+                port: 40_078,
+                foreign: true,
+            };
+            for origin in [by_address, by_number] {
+                // Whether packets find their way is another matter; they do not have to here.
+                if let Err(error) = tcp(target.parse().unwrap(), origin) {
+                    assert_eq!(error.step, Step::Connect, "{error:?}");
+                }
             }
         }
     }

@@ -98,7 +98,11 @@ async fn handshake(pair: &PlannedPair) -> Result<(), ConnectFault> {
 /// How the kernel is told of a pair, and of a port where it is not to choose one.
 pub fn origin(pair: &PlannedPair, port: Option<u16>) -> Origin {
     match (pair.source, port) {
-        (Some(ip), Some(port)) if pair.bound => Origin::Port { ip, port },
+        (Some(ip), Some(port)) if pair.bound => Origin::Port {
+            ip,
+            port,
+            foreign: pair.any_ip,
+        },
         (Some(ip), None) if pair.bound => Origin::Address {
             ip,
             foreign: pair.any_ip,
