@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use lasthop_kernel::sock_diag::{self, Destination, DiagError, TcpFilter, TcpListening};
 use lasthop_kernel::socket::TcpState;
+use lasthop_ports::host::TIME_WAIT;
 use lasthop_ports::ledger::Gate;
 use lasthop_ports::{Condition, Holding, Ledger, Plan, Snapshot, TimeWaitReuse};
 
@@ -41,6 +42,10 @@ pub fn snapshot(plan: &Plan, reuse: TimeWaitReuse) -> Result<Snapshot, DiagError
     sock_diag::tcp(&filter, |entry| {
         let holding = match (entry.state, entry.time_wait_left) {
             (TcpState::TimeWait, Some(left)) => Holding::TimeWait(left),
+            // We have closed and the app has not yet: the ledger has it among those that cool.
+            (TcpState::FinWait1 | TcpState::FinWait2 | TcpState::Closing, _) => {
+                Holding::TimeWait(TIME_WAIT)
+            }
             _ => Holding::Connection,
         };
         reading.add(entry.local.ip(), entry.peer.ip(), holding);
