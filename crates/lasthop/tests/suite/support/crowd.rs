@@ -125,6 +125,22 @@ impl CrowdApp {
         self.shared.counts.lock().unwrap().open
     }
 
+    /// Waits until so many connections have come, whether they are open or not.
+    pub(crate) fn wait_for_seen(&self, count: usize) {
+        let counts = self.shared.counts.lock().unwrap();
+        let waited = self
+            .shared
+            .changed
+            .wait_timeout_while(counts, PATIENCE, |counts| counts.seen.len() < count);
+        let (counts, late) = waited.unwrap();
+        let now = counts.seen.len();
+        drop(counts);
+        assert!(
+            !late.timed_out(),
+            "{now} connections have come, not {count}"
+        );
+    }
+
     /// Waits until so many connections are open, no more and no fewer.
     pub(crate) fn wait_for_open(&self, open: usize) {
         let counts = self.shared.counts.lock().unwrap();

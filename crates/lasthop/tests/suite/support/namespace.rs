@@ -60,6 +60,8 @@ pub(crate) fn with_ports_for<F: FnOnce()>(ports: &str, longer: Duration, test: F
         begun.elapsed(),
         stderr.so_far().join("\n")
     );
+    // What the test has measured, with `--nocapture`.
+    println!("{said}");
 }
 
 /// Sets a sysctl of the namespace, by its path below `/proc/sys`.
