@@ -28,6 +28,8 @@ pub struct Account {
     alarm: Arc<Alarm>,
     /// The watcher should look at it.
     wants_a_look: AtomicBool,
+    /// A connection was refused a port since the last look.
+    was_refused: AtomicBool,
     has_spilled: AtomicBool,
     /// Ports that the kernel has refused. Seldom: counted here for all workers.
     refusals: AtomicU64,
@@ -61,6 +63,7 @@ impl Account {
             upstream: upstream.to_owned(),
             alarm,
             wants_a_look: AtomicBool::new(true),
+            was_refused: AtomicBool::new(false),
             has_spilled: AtomicBool::new(false),
             refusals: AtomicU64::new(0),
             neighbour: Mutex::new(None),
@@ -110,6 +113,7 @@ impl Account {
         // A count and nothing more hangs on it.
         self.refusals.fetch_add(1, Ordering::Relaxed);
         self.ledger.refused(walk, grant, refusal, Instant::now());
+        self.was_refused.store(true, Ordering::Relaxed);
         self.ask_for_a_look();
     }
 
@@ -118,8 +122,14 @@ impl Account {
         self.wants_a_look.load(Ordering::Relaxed)
     }
 
+    /// Whether a connection was refused a port since the last one.
+    pub(super) fn was_refused(&self) -> bool {
+        self.was_refused.load(Ordering::Relaxed)
+    }
+
     pub(super) fn is_looked_at(&self) {
         self.wants_a_look.store(false, Ordering::Relaxed);
+        self.was_refused.store(false, Ordering::Relaxed);
     }
 
     fn ask_for_a_look(&self) {

@@ -24,6 +24,9 @@ pub(super) const PERIOD: Duration = Duration::from_secs(1);
 /// core: the kernel walks over all connections of the host, 0.1 s for half a million.
 const REST_FACTOR: u32 = 100;
 
+/// The same where the kernel has refused a connection since: until the ledger knows why, others pay for it too.
+const REST_FACTOR_REFUSED: u32 = 20;
+
 /// How much the thread stands back behind the workers (nice(2)), should they share a core.
 const NICENESS: i32 = 10;
 
@@ -105,8 +108,8 @@ impl Drop for Watcher {
 /// One account and when it was last looked at.
 struct Watched {
     account: Arc<Account>,
-    /// When the next reading may be.
-    due: Instant,
+    /// When the last reading began, and how long it took.
+    last: Option<(Instant, Duration)>,
     proofs: proof::Proofs,
     searches: neighbour::Searches,
     /// Whether readings fail, which is told once.
@@ -117,7 +120,7 @@ impl Watched {
     fn new(account: &Arc<Account>) -> Self {
         Self {
             account: Arc::clone(account),
-            due: Instant::now(),
+            last: None,
             proofs: proof::Proofs::default(),
             searches: neighbour::Searches::new(),
             is_blind: false,
@@ -132,7 +135,7 @@ impl Watched {
         if !is_wanted(now) {
             return false;
         }
-        if now >= self.due {
+        if self.is_due(now) {
             // Before the look: who asks while it goes on is heard.
             self.account.is_looked_at();
             ledger.set_host(survey::host());
@@ -146,12 +149,23 @@ impl Watched {
                      failing connects only"
                 );
             }
-            let took = now.elapsed();
-            self.due = now + PERIOD.max(took * REST_FACTOR);
+            self.last = Some((now, now.elapsed()));
             self.searches.go_on(&self.account);
         }
         self.proofs.go_on(ledger).await;
         is_wanted(Instant::now())
+    }
+}
+
+impl Watched {
+    fn is_due(&self, now: Instant) -> bool {
+        let factor = if self.account.was_refused() {
+            REST_FACTOR_REFUSED
+        } else {
+            REST_FACTOR
+        };
+        self.last
+            .is_none_or(|(last, took)| now >= last + PERIOD.max(took * factor))
     }
 }
 
