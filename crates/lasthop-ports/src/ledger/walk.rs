@@ -22,6 +22,9 @@ const UNKNOWN_MAX: Duration = Duration::from_millis(100);
 /// Spread connections ask for a reading so long after the last: others may have left the pairs before.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
+/// See [`Walking::dispute`].
+const EVERYWHERE: u8 = 2;
+
 /// What all requests share about refusals. Times are milliseconds since the ledger began. Relaxed throughout: each is a
 /// hint that stands by itself, and one that is seen late costs a refusal.
 #[derive(Debug)]
@@ -32,7 +35,8 @@ pub(super) struct Walking {
     pub(super) turn: AtomicU32,
     /// Since when requests wait for an unknown gate; 0 where none does.
     unknown_since: AtomicU64,
-    /// 1 where the last word of the kernel was a refusal although there should have been room.
+    /// 1 where the last word of the kernel was a refusal although there should have been room, [`EVERYWHERE`] where that
+    /// was so on a pair that nobody uses.
     disputed: AtomicU8,
     /// When the last reading began.
     looked_at: AtomicU64,
@@ -60,13 +64,15 @@ impl Walking {
         self.disputed.load(Ordering::Relaxed) > 0
     }
 
-    fn dispute(&self) {
-        self.disputed.store(1, Ordering::Relaxed);
+    /// The kernel refuses where there should be room: `everywhere`, or on one pair, of which others may have the rest.
+    fn dispute(&self, everywhere: bool) {
+        let disputed = if everywhere { EVERYWHERE } else { 1 };
+        self.disputed.fetch_max(disputed, Ordering::Relaxed);
     }
 
-    /// There is no dispute any more; whether there was one. A load first: the line is shared.
+    /// There is no dispute any more; whether there was one about every pair. A load first: the line is shared.
     pub(super) fn settle(&self) -> bool {
-        self.is_disputed() && self.disputed.swap(0, Ordering::Relaxed) > 0
+        self.is_disputed() && self.disputed.swap(0, Ordering::Relaxed) == EVERYWHERE
     }
 
     /// The word has come: who waits for the next one waits anew.
@@ -152,8 +158,9 @@ impl Ledger {
         // Without this one. Where half the ports are known to be taken, others may well have the rest.
         let taken = pair.usage().total().saturating_sub(1);
         if taken < self.limit().div_ceil(2) {
-            self.walking.dispute();
-            if walk.refused > REFUSALS_BEFORE_FAR {
+            let everywhere = walk.refused > REFUSALS_BEFORE_FAR;
+            self.walking.dispute(everywhere);
+            if everywhere {
                 self.name_ports_from(at);
             }
         }

@@ -34,6 +34,7 @@ struct Model {
     foreign: Vec<u32>,
     refused_at: Vec<Option<Instant>>,
     disputed: bool,
+    everywhere: bool,
     /// Until when ports are named.
     explicit_until: Option<Instant>,
 }
@@ -213,6 +214,7 @@ impl History {
                             if taken < self.host.limit().div_ceil(2) {
                                 self.model.disputed = true;
                                 if refused == 2 {
+                                    self.model.everywhere = true;
                                     self.model.explicit_until = Some(now + BARRED);
                                 }
                             }
@@ -223,8 +225,11 @@ impl History {
                         refused += 1;
                         continue;
                     }
-                    if grant.port.is_none() && std::mem::take(&mut self.model.disputed) {
-                        self.model.refused_at = vec![None; PAIRS];
+                    if grant.port.is_none() {
+                        self.model.disputed = false;
+                        if std::mem::take(&mut self.model.everywhere) {
+                            self.model.refused_at = vec![None; PAIRS];
+                        }
                     }
                     self.bench.ledger.allowed(&grant);
                     self.model.tuples.push(Tuple {
@@ -319,6 +324,7 @@ impl History {
                 *bar = None;
             } else if is_full && bar.is_some() {
                 self.model.disputed = false;
+                self.model.everywhere = false;
             }
         }
     }

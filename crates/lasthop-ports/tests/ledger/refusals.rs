@@ -274,3 +274,16 @@ fn a_dispute_is_over_when_the_kernel_gives_a_port_of_its_own_choice() {
         "all 1 in use (1 ours, 0 in TIME_WAIT, 0 of others)"
     );
 }
+
+#[test]
+fn a_connection_on_the_next_pair_does_not_open_the_one_that_was_refused() {
+    let bench = Bench::new(spilling("127.64.0.0/24"), host(100));
+    let mut walk = Walk::default();
+    bench.refuse(&mut walk, Refusal::NoPort);
+    let grant = bench.ledger.next(&mut walk, bench.now()).unwrap();
+    bench.ledger.allowed(&grant);
+    assert!(
+        bench.lease().is_spilled(),
+        "the next request pays for the same refusal"
+    );
+}
