@@ -214,6 +214,34 @@ impl Ledger {
             .collect()
     }
 
+    /// A handshake on a granted pair got no answer in time. Where pairs have to be proven, all proofs of the stage are
+    /// over: what loses packets now may have come later, and the next request must not wait as long on the next pair.
+    /// Elsewhere it is the app that does not answer.
+    pub fn unanswered(&self, grant: &Grant) {
+        let stage = self.stage_of(grant.lease.pair);
+        for number in stage
+            .filter(|stage| stage.needs_proof())
+            .into_iter()
+            .flat_map(|stage| stage.numbers.clone())
+        {
+            if let Some(pair) = self.known_pair(number)
+                && pair.proof() == Proof::Works
+            {
+                pair.set_proof(Proof::Unknown);
+            }
+        }
+    }
+
+    /// Condemned pairs get another chance: a rule that lost their answers may be gone, or an app that was too busy to
+    /// give one.
+    pub fn reprieve(&self) {
+        for (_, pair) in self.known() {
+            if pair.proof() == Proof::Condemned {
+                pair.set_proof(Proof::Unknown);
+            }
+        }
+    }
+
     /// What came of trying pair `number`.
     pub fn set_proof(&self, number: u32, proof: Proof) {
         if let Some(pair) = self.pair(number) {

@@ -104,6 +104,9 @@ pub enum Refusal {
     NoPort,
     /// Nobody listens at the destination, which is none that the operator has named.
     NobodyThere,
+    /// The addresses do not lead to the app now: the source is none of this host's, or a firewall or a missing route is
+    /// in the way.
+    NoWay,
 }
 
 impl Ledger {
@@ -132,7 +135,8 @@ impl Ledger {
     }
 
     /// The kernel has refused a connection on a granted pair: takes note, and takes the lease back. Each request may be
-    /// refused so often that it ends: thrice on pairs, and a bounded number of times on explicit ports.
+    /// refused so often that it ends: thrice on pairs, and a bounded number of times on explicit ports. Pairs without a
+    /// way do not count: each is barred, so the walk comes past every pair once at most.
     pub fn refused(&self, walk: &mut Walk, mut grant: Grant, refusal: Refusal, now: Instant) {
         let at = self.moment(now);
         let number = grant.lease.pair;
@@ -148,6 +152,10 @@ impl Ledger {
         }
         if grant.port.is_some() {
             walk.explicit += 1;
+            return;
+        }
+        if refusal == Refusal::NoWay {
+            self.distrust(number, at);
             return;
         }
         walk.refused += 1;
@@ -174,6 +182,17 @@ impl Ledger {
             for (_, pair) in self.known().filter(|(_, pair)| pair.was_barred()) {
                 pair.unbar();
             }
+        }
+    }
+
+    /// Pair `number` has lost its way: nobody tries it for a while, and what had to be proven has to be proven anew.
+    fn distrust(&self, number: u32, at: u64) {
+        let Some(pair) = self.known_pair(number) else {
+            return;
+        };
+        pair.bar(at);
+        if self.stage_of(number).is_some_and(GatedStage::needs_proof) {
+            pair.set_proof(Proof::Unknown);
         }
     }
 

@@ -287,3 +287,50 @@ fn a_connection_on_the_next_pair_does_not_open_the_one_that_was_refused() {
         "the next request pays for the same refusal"
     );
 }
+
+#[test]
+fn a_source_without_a_way_is_passed_over_however_many_there_are_and_counts_for_no_dispute() {
+    let bench = Bench::new(vec![bound("127.64.0.0/28", Condition::None)], host(10));
+    let mut walk = Walk::default();
+    for last in 1..=13 {
+        let (pair, port) = bench.refuse(&mut walk, Refusal::NoWay);
+        assert_eq!(pair, format!("127.64.0.{last} -> 127.0.0.1"));
+        assert_eq!(port, None);
+    }
+    assert!(!bench.ledger.is_disputed());
+    let grant = bench.ledger.next(&mut walk, bench.now()).unwrap();
+    assert_eq!(pair_of(&grant.lease), "127.64.0.14 -> 127.0.0.1");
+    drop(grant);
+    bench.pass(millis(30_000));
+    assert_eq!(pair_of(&bench.lease()), "127.64.0.1 -> 127.0.0.1");
+}
+
+#[test]
+fn a_proven_pair_that_does_not_answer_is_used_again_only_with_a_new_proof() {
+    let stages = vec![
+        kernel("127.0.0.1", Condition::None),
+        bound("127.64.0.0/29", Condition::Proof),
+    ];
+    let bench = Bench::new(stages, host(1));
+    let first = bench.lease();
+    for number in [1, 2] {
+        bench.ledger.set_proof(number, Proof::Works);
+    }
+    let grant = bench.next().unwrap();
+    bench.ledger.unanswered(&grant);
+    drop(grant);
+    assert!(bench.next().is_err());
+    assert_eq!(bench.ledger.to_be_proven(2), [1, 2]);
+    bench.ledger.set_proof(1, Proof::Condemned);
+    bench.ledger.set_proof(2, Proof::Works);
+    let second = bench.lease();
+    assert_eq!(pair_of(&second), "127.64.0.2 -> 127.0.0.1");
+    bench.ledger.reprieve();
+    assert_eq!(bench.ledger.to_be_proven(1), [1]);
+    // The kernel's pair is the app's whole world: its silence is the app's.
+    drop(first);
+    let grant = bench.next().unwrap();
+    bench.ledger.unanswered(&grant);
+    drop(grant);
+    assert!(!bench.lease().is_spilled());
+}

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lasthop_ports::ledger::Usage;
 use lasthop_ports::{Full, Grant, Ledger, PlannedPair, Refusal, Walk};
@@ -16,6 +16,9 @@ use crate::config::Target;
 const TELL_THE_APP: &str = "connections to the app now come from other loopback addresses as well: an app that believes \
      forwarding fields of 127.0.0.1 only must be told (gunicorn and uvicorn: --forwarded-allow-ips; docs/ports.md has \
      others). Or let the app listen on a Unix socket, which needs no ports";
+
+/// How long pairs without a way stay untold after one was told of.
+const NO_WAY_QUIET: Duration = Duration::from_secs(60);
 
 /// The account of the source ports towards one target, shared by all workers.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub struct Account {
     /// A connection was refused a port since the last look.
     was_refused: AtomicBool,
     has_spilled: AtomicBool,
+    /// When a pair without a way was last told of.
+    told_no_way: Mutex<Option<Instant>>,
     /// Ports that the kernel has refused. Seldom: counted here for all workers.
     refusals: AtomicU64,
     /// Who holds ports in a way that keeps others from them, where that was seen.
@@ -65,6 +70,7 @@ impl Account {
             wants_a_look: AtomicBool::new(true),
             was_refused: AtomicBool::new(false),
             has_spilled: AtomicBool::new(false),
+            told_no_way: Mutex::new(None),
             refusals: AtomicU64::new(0),
             neighbour: Mutex::new(None),
         })
@@ -115,6 +121,35 @@ impl Account {
         self.ledger.refused(walk, grant, refusal, Instant::now());
         self.was_refused.store(true, Ordering::Relaxed);
         self.ask_for_a_look();
+    }
+
+    /// A handshake on this pair got no answer in time.
+    pub fn unanswered(&self, grant: &Grant) {
+        self.ledger.unanswered(grant);
+        self.ask_for_a_look();
+    }
+
+    /// The addresses of this pair do not lead to the app, for this reason. Told with its first pair, once a minute.
+    pub fn tell_of_no_way(&self, grant: &Grant, error: &std::io::Error) {
+        let now = Instant::now();
+        {
+            let mut told = self
+                .told_no_way
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if told.is_some_and(|told| now.saturating_duration_since(told) < NO_WAY_QUIET) {
+                return;
+            }
+            *told = Some(now);
+        }
+        tracing::warn!(
+            upstream = &*self.upstream,
+            target = &*self.target,
+            pair = %grant.lease.pair(),
+            error = error as &dyn std::error::Error,
+            "a source address cannot reach the app and is passed over; is it an address of this host, and does a \
+             firewall let it through?"
+        );
     }
 
     /// Whether somebody has asked for a look since the last one.

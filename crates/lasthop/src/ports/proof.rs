@@ -33,6 +33,8 @@ const REFUSED: Duration = Duration::from_millis(200);
 pub(super) struct Proofs {
     condemned: u32,
     not_before: Option<Instant>,
+    /// When condemned pairs are tried again, where there are any.
+    reprieve: Option<Instant>,
 }
 
 impl Proofs {
@@ -40,6 +42,12 @@ impl Proofs {
     pub(super) async fn go_on(&mut self, ledger: &Ledger) {
         if self.not_before.is_some_and(|then| Instant::now() < then) {
             return;
+        }
+        if self.reprieve.is_some_and(|then| Instant::now() >= then) {
+            // A rule that is still there costs three handshakes a minute. One that is gone, or an app whose accept
+            // queue was full (the kernel drops the SYN then), must not cost the pairs for good.
+            self.reprieve = None;
+            ledger.reprieve();
         }
         let missing = AHEAD.saturating_sub(ledger.proven_with_room());
         for number in ledger.to_be_proven(missing) {
@@ -54,12 +62,17 @@ impl Proofs {
                     return;
                 }
                 Err(fault) => {
-                    tracing::warn!(
-                        pair = %pair,
-                        ?fault,
-                        "a spread pair of addresses does not work and is not used; is there a local DNAT rule?"
-                    );
+                    // The first says it all; the others are tried to be sure.
+                    if self.condemned == 0 {
+                        tracing::warn!(
+                            pair = %pair,
+                            ?fault,
+                            "a spread pair of addresses does not work and is not used for a minute; is there a local \
+                             DNAT rule, or a firewall that knows 127.0.0.1 only?"
+                        );
+                    }
                     ledger.set_proof(number, Proof::Condemned);
+                    self.reprieve.get_or_insert(Instant::now() + GIVEN_UP);
                     self.condemned += 1;
                 }
             }

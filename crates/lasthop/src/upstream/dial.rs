@@ -11,7 +11,7 @@ use std::time::Duration;
 use lasthop_kernel::connect::{self, Attempt, ConnectFault, Step, UnixConnecting, UnixTarget};
 use lasthop_ports::{Grant, Refusal, Walk};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::Target;
 use crate::ports::{Account, origin};
@@ -122,10 +122,8 @@ impl Dial {
         match self {
             Self::Tcp(account) => {
                 let slot = slot()?;
-                let connecting = connect_tcp(account);
-                let connected = timeout(connect_timeout, connecting).await;
-                let stream = connected.map_err(|_elapsed| Failed::timed_out())??;
-                Ok(stream.with_slot(slot))
+                let deadline = Instant::now() + connect_timeout;
+                Ok(connect_tcp(account, deadline).await?.with_slot(slot))
             }
             Self::Unix { target, socket } => {
                 let (connecting, slot) = match socket.take() {
@@ -154,30 +152,56 @@ impl Dial {
 }
 
 /// A connection on the first pair that has a port, by the account and by the kernel.
-async fn connect_tcp(account: &Account) -> Result<Stream, Failed> {
+async fn connect_tcp(account: &Account, deadline: Instant) -> Result<Stream, Failed> {
     let mut walk = Walk::default();
+    // Where no pair is left, one that had a port and no way there says more than that none is left.
+    let mut no_way = None;
     for _ in 0..GRANTS_MAX {
-        let grant = account.next(&mut walk).map_err(Failed::ports)?;
-        match connect_on(&grant).await {
+        let grant = match account.next(&mut walk) {
+            Ok(grant) => grant,
+            Err(none_left) => return Err(no_way.unwrap_or_else(|| Failed::ports(none_left))),
+        };
+        let Ok(connected) = timeout_at(deadline, connect_on(&grant)).await else {
+            account.unanswered(&grant);
+            return Err(Failed::timed_out());
+        };
+        match connected {
             Ok(stream) => {
                 account.connected(&grant);
                 let names_port = grant.port.is_some();
                 return Ok(Stream::leased(stream, grant.lease, names_port));
             }
             Err(failed) => match refusal(&failed, &grant) {
-                Some(refusal) => account.refused(&mut walk, grant, refusal),
+                Some(refusal) => {
+                    if refusal == Refusal::NoWay {
+                        account.tell_of_no_way(&grant, &failed.source);
+                        no_way = Some(failed);
+                    }
+                    account.refused(&mut walk, grant, refusal);
+                }
                 None => return Err(failed),
             },
         }
     }
-    Err(Failed::ports("the kernel refuses every pair"))
+    Err(no_way.unwrap_or_else(|| Failed::ports("the kernel refuses every pair")))
 }
 
 /// Whether a failure is about the pair, and not about the app: then another pair is worth trying.
 fn refusal(failed: &Failed, grant: &Grant) -> Option<Refusal> {
+    // What the kernel would have done without us is not for us to correct.
+    let is_ours = grant.lease.pair().bound || grant.lease.is_spilled();
     match failed.fault {
         ConnectFault::SourcePorts => Some(Refusal::NoPort),
         ConnectFault::Refused if grant.lease.is_invented() => Some(Refusal::NobodyThere),
+        ConnectFault::SourceAddress | ConnectFault::Permission | ConnectFault::Unreachable
+            if is_ours =>
+        {
+            Some(Refusal::NoWay)
+        }
+        // A loopback source towards another host: EINVAL (`ip_route_output_key_hash_rcu` in net/ipv4/route.c).
+        ConnectFault::Other if is_ours && failed.source.kind() == io::ErrorKind::InvalidInput => {
+            Some(Refusal::NoWay)
+        }
         _ => None,
     }
 }

@@ -4,10 +4,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use lasthop_kernel::namespace::{deny_port_range_option, deny_sock_diag};
+use lasthop_kernel::namespace::{
+    add_local_network, add_loopback_address, deny_port_range_option, deny_sock_diag,
+};
 
 use crate::support::load::ask;
-use crate::support::{After, Crowd, CrowdApp, Setup, Watched, namespace};
+use crate::support::{After, Crowd, CrowdApp, Setup, Watched, namespace, programs};
 
 const HUNDRED_PORTS: &str = "40000 40099";
 
@@ -80,5 +82,57 @@ fn a_sandbox_that_hides_the_table_of_connections_costs_one_warning() {
         let warnings = lines.iter().filter(|line| line.contains(warning)).count();
         assert_eq!(warnings, 1, "{lines:#?}");
         drop(neighbour);
+    });
+}
+
+#[test]
+fn a_listed_source_that_the_host_has_lost_is_passed_over() {
+    if let Err(why) = programs::ip() {
+        return programs::skip(&why);
+    }
+    namespace::with_ports(HUNDRED_PORTS, || {
+        for last in [5, 6] {
+            add_loopback_address(IpAddr::from([10, 0, 0, last]), 32).expect("an address on lo");
+        }
+        add_loopback_address(IpAddr::from([10, 9, 9, 9]), 32).expect("an address on lo");
+        let app = CrowdApp::at("10.9.9.9:3000", After::Keeps);
+        let watched = Watched::to(&app.target(), "source = [\"10.0.0.5\", \"10.0.0.6\"]");
+        let mut crowd = Crowd::new();
+        crowd.join(&watched.proxy, 5);
+        namespace::run("ip addr del 10.0.0.5/32 dev lo");
+        let mut later = Crowd::new();
+        later.join(&watched.proxy, 5);
+        assert_eq!(crowd.sources(), [IpAddr::from([10, 0, 0, 5]); 5]);
+        assert_eq!(later.sources(), [IpAddr::from([10, 0, 0, 6]); 5]);
+        watched
+            .proxy
+            .logs(&["10.0.0.5 -> 10.9.9.9:3000", "is passed over"]);
+        namespace::run("ip addr del 10.0.0.6/32 dev lo");
+        // That none is left is no shortage of ports, and is said.
+        let refused = later.try_join(&watched.proxy, 1);
+        assert!(refused[0].contains(" 502 "), "{refused:?}");
+        assert!(refused[0].contains("address not available"), "{refused:?}");
+    });
+}
+
+#[test]
+fn a_network_on_lo_that_goes_away_costs_one_request_and_not_all() {
+    if let Err(why) = programs::ip() {
+        return programs::skip(&why);
+    }
+    namespace::with_ports("40000 40009", || {
+        add_local_network("fd00:1::".parse().unwrap(), 64).expect("a network on lo");
+        let app = CrowdApp::at("[::1]:3000", After::Keeps);
+        let limits = "connect_timeout = \"500ms\"\nqueue = { timeout = \"100ms\" }";
+        let watched = Watched::to(&app.target(), limits);
+        let mut crowd = Crowd::new();
+        crowd.join(&watched.proxy, 12);
+        namespace::run("ip -6 route del local fd00:1::/64 dev lo");
+        let refused = crowd.try_join(&watched.proxy, 1);
+        assert!(refused[0].contains(" 504 "), "{refused:?}");
+        for _ in 0..3 {
+            let refused = crowd.try_join(&watched.proxy, 1);
+            assert!(refused[0].contains(" 503 "), "{refused:?}");
+        }
     });
 }
