@@ -7,7 +7,6 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
@@ -50,17 +49,23 @@ impl Alarm {
         }
     }
 
+    /// Whoever rings from here on is heard. Read and written in one, with acquire: an account that a ringer has marked
+    /// before it found the bell rung already is seen marked. After a plain store the look at the marks could come first,
+    /// and the ring would be lost to both.
+    fn listen(&self) {
+        self.is_rung.swap(false, Ordering::AcqRel);
+    }
+
     fn finish(&self) {
         self.is_over.store(true, Ordering::Release);
         self.bell.notify_one();
     }
 }
 
-/// The thread, for as long as this is kept.
+/// The thread, for as long as this is kept. It is told to end and not waited for: it may be in the middle of a handshake
+/// that gets no answer or of a reading that takes long, and nothing of it is needed any more.
 #[derive(Debug)]
 pub struct Watcher {
-    /// None where there is no TCP target.
-    thread: Option<JoinHandle<()>>,
     alarm: Arc<Alarm>,
 }
 
@@ -71,10 +76,6 @@ impl Watcher {
     /// # Errors
     /// Where the host gives no thread or event loop.
     pub fn start(ports: &Ports) -> io::Result<Self> {
-        let mut watcher = Self {
-            thread: None,
-            alarm: Arc::clone(&ports.alarm),
-        };
         if !ports.accounts().is_empty() {
             for account in ports.accounts() {
                 reading::read_gate(account.ledger());
@@ -89,19 +90,17 @@ impl Watcher {
                 let _ = lasthop_kernel::process::stand_back(NICENESS);
                 runtime.block_on(watch(watched, &alarm));
             };
-            watcher.thread = Some(thread.spawn(watch)?);
+            thread.spawn(watch)?;
         }
-        Ok(watcher)
+        Ok(Self {
+            alarm: Arc::clone(&ports.alarm),
+        })
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.alarm.finish();
-        if let Some(thread) = self.thread.take() {
-            // It has nothing to say about its end.
-            let _ = thread.join();
-        }
     }
 }
 
@@ -171,7 +170,7 @@ impl Watched {
 
 async fn watch(mut accounts: Vec<Watched>, alarm: &Alarm) {
     loop {
-        alarm.is_rung.store(false, Ordering::Release);
+        alarm.listen();
         let mut again = false;
         for watched in &mut accounts {
             again |= watched.round().await;

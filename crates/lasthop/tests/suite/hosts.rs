@@ -136,3 +136,29 @@ fn a_network_on_lo_that_goes_away_costs_one_request_and_not_all() {
         }
     });
 }
+
+#[test]
+fn a_drain_does_not_wait_for_handshakes_that_get_no_answer() {
+    if let Err(why) = programs::ip().and_then(|()| programs::nft()) {
+        return programs::skip(&why);
+    }
+    namespace::with_ports(HUNDRED_PORTS, || {
+        add_loopback_address(IpAddr::from([10, 9, 9, 9]), 32).expect("an address on lo");
+        namespace::run("nft add table ip deaf");
+        namespace::run("nft add chain ip deaf input { type filter hook input priority 0 ; }");
+        namespace::run("nft add rule ip deaf input ip saddr 127.64.0.0/16 tcp dport 3000 drop");
+        let app = CrowdApp::at("10.9.9.9:3000", After::Keeps);
+        let mut watched = Watched::to(&app.target(), "");
+        let mut crowd = Crowd::new();
+        crowd.join(&watched.proxy, 90);
+        // The first of the pairs that are tried ahead of need; two more follow, for 0.8 s each.
+        watched
+            .proxy
+            .logs(&["a spread pair of addresses does not work"]);
+        crowd.keep(0);
+        app.wait_for_open(0);
+        watched.proxy.signal("TERM");
+        let ended = watched.proxy.ends_within(Duration::from_millis(700));
+        assert!(ended.is_some_and(|status| status.success()));
+    });
+}
