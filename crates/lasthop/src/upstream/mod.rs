@@ -178,12 +178,15 @@ impl Upstream {
         if needs_rest {
             if short_of_permits > 0 {
                 // Somebody waits for the permit that would rest with it.
-                return;
+                return pool::end(&connection, self.settings.close);
             }
         } else {
             let mut waiting = self.waiting.borrow_mut();
             match waiting.offer(connection, short_of_permits) {
-                Offered::Taken | Offered::Closed => return,
+                Offered::Taken => return,
+                Offered::Unwanted(connection) => {
+                    return pool::end(&connection, self.settings.close);
+                }
                 Offered::Idle(unwanted) => connection = unwanted,
             }
         }
@@ -191,12 +194,13 @@ impl Upstream {
         if let Some(app_timeout) = app_timeout {
             timeout = timeout.min(app_timeout.saturating_sub(KEEP_ALIVE_MARGIN));
         }
-        if timeout > Duration::ZERO {
-            let now = self.clock.now();
-            self.pool
-                .borrow_mut()
-                .put(connection, now, now + timeout, needs_rest);
+        if timeout == Duration::ZERO {
+            return pool::end(&connection, self.settings.close);
         }
+        let now = self.clock.now();
+        self.pool
+            .borrow_mut()
+            .put(connection, now, now + timeout, needs_rest);
     }
 
     /// Ends a connection whose answer is complete and that is not to be used again, because the app has said so.

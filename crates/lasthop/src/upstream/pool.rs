@@ -175,6 +175,7 @@ impl Pool {
             if due > now && is_quiet {
                 return Some(connection);
             }
+            end(&connection, self.close);
         }
     }
 
@@ -225,7 +226,9 @@ impl Pool {
             stays
         });
         while self.leaving.front().is_some_and(|(_, due)| *due <= now) {
-            self.leaving.pop_front();
+            if let Some((connection, _)) = self.leaving.pop_front() {
+                end(&connection, close);
+            }
         }
     }
 
@@ -272,7 +275,7 @@ impl Pool {
 /// A connection that is done with is about to be closed by us: in the way the operator wants it. One from a port that we
 /// have bound by its number leaves no TIME_WAIT either way: those of a minute would keep the whole range from every
 /// program on the host, and from us the kernel's own choice for good.
-fn end(connection: &Connection, close: Close) {
+pub(super) fn end(connection: &Connection, close: Close) {
     if close == Close::Reset || connection.stream.names_port() {
         connection.stream.reset_on_close(true);
     }

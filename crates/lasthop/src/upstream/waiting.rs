@@ -28,8 +28,8 @@ pub(super) enum Offered {
     Taken,
     /// Nobody needs it now.
     Idle(Connection),
-    /// It was closed, so that its permit is free.
-    Closed,
+    /// It is to be closed, so that its permit is free.
+    Unwanted(Connection),
 }
 
 impl Waiting {
@@ -48,7 +48,7 @@ impl Waiting {
             self.handed_in_a_row = 0;
             return match short_of_permits {
                 0 => Offered::Idle(connection),
-                _ => Offered::Closed,
+                _ => Offered::Unwanted(connection),
             };
         };
         let others_wait = short_of_permits > self.requests.len();
@@ -59,7 +59,7 @@ impl Waiting {
             return match (is_fit, short_of_permits) {
                 // Nobody waits for the permit: the next request may find it good enough.
                 (false, 0) => Offered::Idle(connection),
-                _ => Offered::Closed,
+                _ => Offered::Unwanted(connection),
             };
         }
         self.handed_in_a_row += 1;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use lasthop_kernel::namespace::add_loopback_address;
 
 use crate::support::load::ask;
-use crate::support::{After, CrowdApp, PATIENCE, Watched, namespace};
+use crate::support::{Address, After, App, CrowdApp, PATIENCE, Watched, namespace};
 
 const HUNDRED_PORTS: &str = "40000 40099";
 
@@ -82,6 +82,25 @@ fn an_orderly_close_of_ours_leaves_time_wait_and_a_reset_leaves_nothing() {
             let table = Table::settled(&app.target());
             assert_eq!(table.ours > 0, leaves, "{close}: {table:?}");
         }
+    });
+}
+
+#[test]
+fn a_connection_that_the_app_would_keep_for_no_time_is_closed_by_reset_too() {
+    namespace::with_ports(HUNDRED_PORTS, || {
+        let app = App::at(&Address::parse("127.0.0.1:3000"), |mut conn| {
+            while conn.request().is_some() {
+                conn.send(
+                    "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=0\r\nContent-Length: 2\r\n\r\nok",
+                );
+            }
+        });
+        let watched = Watched::to(&app.target(), "close = \"reset\"");
+        for _ in 0..5 {
+            assert_eq!(watched.proxy.get("/").status(), 200);
+        }
+        assert_eq!(app.accepted(), 5);
+        assert_eq!(Table::settled(&app.target()), Table::default());
     });
 }
 
