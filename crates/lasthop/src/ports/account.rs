@@ -13,8 +13,8 @@ use super::watcher::Alarm;
 use crate::config::Target;
 
 /// What an app that trusts one address has to be told when others are used.
-const TELL_THE_APP: &str = "connections to the app now come from other loopback addresses as well: an app that believes \
-     forwarding fields of 127.0.0.1 only must be told (gunicorn and uvicorn: --forwarded-allow-ips; docs/ports.md has \
+const TELL_THE_APP: &str = "connections to the app now come from other addresses as well: an app that believes forwarding \
+     fields of 127.0.0.1 only must be told (gunicorn and uvicorn: --forwarded-allow-ips; docs/ports.md has \
      others). Or let the app listen on a Unix socket, which needs no ports";
 
 /// How long pairs without a way stay untold after one was told of.
@@ -33,7 +33,10 @@ pub struct Account {
     wants_a_look: AtomicBool,
     /// A connection was refused a port since the last look.
     was_refused: AtomicBool,
+    /// It has been told that connections are spread.
     has_spilled: AtomicBool,
+    /// It has been told that they come from other addresses.
+    has_spilled_sources: AtomicBool,
     /// When a pair without a way was last told of.
     told_no_way: Mutex<Option<Instant>>,
     /// Ports that the kernel has refused. Seldom: counted here for all workers.
@@ -70,6 +73,7 @@ impl Account {
             wants_a_look: AtomicBool::new(true),
             was_refused: AtomicBool::new(false),
             has_spilled: AtomicBool::new(false),
+            has_spilled_sources: AtomicBool::new(false),
             told_no_way: Mutex::new(None),
             refusals: AtomicU64::new(0),
             neighbour: Mutex::new(None),
@@ -109,7 +113,8 @@ impl Account {
     /// There is a connection on this pair. Whether it is the first that is spread at all, it is told.
     pub fn connected(&self, grant: &Grant) {
         self.ledger.allowed(grant);
-        if grant.lease.is_spilled() && !self.has_spilled.load(Ordering::Relaxed) {
+        // A load, and no more once all is told.
+        if grant.lease.is_spilled() && !self.has_spilled_sources.load(Ordering::Relaxed) {
             self.tell_of_spill(grant);
         }
     }
@@ -219,20 +224,27 @@ impl Account {
         }
     }
 
+    /// Told once, and once more when the app begins to see other addresses: at first only its own may be spread.
     fn tell_of_spill(&self, grant: &Grant) {
-        if self.has_spilled.swap(true, Ordering::Relaxed) {
+        let pair = grant.lease.pair();
+        let of_what = if pair.bound {
+            &self.has_spilled_sources
+        } else {
+            &self.has_spilled
+        };
+        // A load first: the line is shared, and this is the usual answer where only destinations are spread.
+        if of_what.load(Ordering::Relaxed) || of_what.swap(true, Ordering::Relaxed) {
             return;
         }
-        let pair = grant.lease.pair();
+        self.has_spilled.store(true, Ordering::Relaxed);
         let source = pair.source.map(|source| source.to_string());
-        let app_sees_others = pair.bound;
         tracing::warn!(
             upstream = &*self.upstream,
             target = &*self.target,
             source = source.as_deref(),
             destination = %pair.destination,
             ports = self.ledger.limit(),
-            fix = app_sees_others.then_some(TELL_THE_APP),
+            fix = pair.bound.then_some(TELL_THE_APP),
             "source ports of the first pair are short; connections are spread over more addresses"
         );
     }

@@ -95,6 +95,11 @@ fn an_app_on_every_address_is_reached_at_many_and_sees_connections_from_one() {
         crowd.all_echo();
         assert_eq!(app.destinations(), [FIRST]);
         assert!(app.sources().len() >= 5, "{:?}", app.sources());
+        // Now it has to be.
+        watched.proxy.logs(&[
+            "source ports of the first pair are short",
+            "--forwarded-allow-ips",
+        ]);
     });
 }
 
