@@ -16,7 +16,9 @@ pub struct Admission {
     queue_size: usize,
     /// Requests that wait for a permit, over all workers.
     short_of_permits: AtomicUsize,
-    /// One bell per worker: rung when somebody waits for a permit that an idle connection holds.
+    /// Requests that find no source port, over all workers: the first in the line of each.
+    short_of_ports: AtomicUsize,
+    /// One bell per worker: rung when somebody waits for a permit or a port that an idle connection holds.
     bells: Vec<Notify>,
 }
 
@@ -33,6 +35,7 @@ impl Admission {
             queued: AtomicUsize::new(0),
             queue_size,
             short_of_permits: AtomicUsize::new(0),
+            short_of_ports: AtomicUsize::new(0),
             bells: (0..workers).map(|_| Notify::new()).collect(),
         }
     }
@@ -53,11 +56,28 @@ impl Admission {
     pub async fn admit(&self) -> Permit {
         let permits = self.permits.as_ref()?;
         let _short = Counted::enter(&self.short_of_permits);
+        self.ring();
+        // The semaphore is never closed, so an error cannot happen; `None` would only lift a bound.
+        Arc::clone(permits).acquire_owned().await.ok()
+    }
+
+    /// Counts a request that finds no source port, until dropped, and asks every worker to close an idle connection for
+    /// it.
+    pub fn ask_for_port(&self) -> Place<'_> {
+        let short = Counted::enter(&self.short_of_ports);
+        self.ring();
+        short
+    }
+
+    fn ring(&self) {
         for bell in &self.bells {
             bell.notify_one();
         }
-        // The semaphore is never closed, so an error cannot happen; `None` would only lift a bound.
-        Arc::clone(permits).acquire_owned().await.ok()
+    }
+
+    /// Requests that find no source port right now, over all workers.
+    pub fn short_of_ports(&self) -> usize {
+        self.short_of_ports.load(Ordering::Relaxed)
     }
 
     /// Requests that wait for a permit right now, over all workers.
@@ -65,7 +85,7 @@ impl Admission {
         self.short_of_permits.load(Ordering::Relaxed)
     }
 
-    /// Resolves when somebody waits for a permit that an idle connection of `worker` may hold.
+    /// Resolves when somebody waits for a permit or a port that an idle connection of `worker` may hold.
     pub async fn asked_for_idle(&self, worker: usize) {
         self.bells[worker].notified().await;
     }

@@ -88,6 +88,9 @@ impl Upstream {
             if turn.is_none() || now >= deadline {
                 return Err(error);
             }
+            // Our own idle connections hold ports, too, those of other workers included.
+            let _short = (error.kind == ConnectErrorKind::SourcePorts)
+                .then(|| self.admission.ask_for_port());
             let pause = self.jittered(retry_pause(error.kind));
             sleep(pause.min(deadline - now)).await;
         }

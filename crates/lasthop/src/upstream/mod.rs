@@ -205,6 +205,10 @@ impl Upstream {
 
     /// Ends a connection whose answer is complete and that is not to be used again, because the app has said so.
     pub fn dismiss(&self, connection: Connection) {
+        if self.admission.short_of_permits() > 0 {
+            // Somebody waits for the permit that would wait with it.
+            return pool::end(&connection, self.settings.close);
+        }
         self.pool.borrow_mut().dismiss(connection, self.clock.now());
     }
 
@@ -218,7 +222,8 @@ impl Upstream {
     }
 
     /// Watches the idle connections for as long as the worker lives: those on which the app closes
-    /// or says something leave at once, and one leaves when another worker asks for its permit.
+    /// or says something leave at once, and one leaves when another worker asks for its permit or its
+    /// source port.
     pub async fn watch_idle(self: Rc<Self>) {
         let disturbed = tokio::task::unconstrained(poll_fn(|cx| {
             self.pool
@@ -229,8 +234,14 @@ impl Upstream {
         let asked = async {
             loop {
                 self.admission.asked_for_idle(self.worker).await;
+                let mut pool = self.pool.borrow_mut();
                 for _ in 0..self.admission.short_of_permits() {
-                    if !self.pool.borrow_mut().close_oldest() {
+                    if !pool.close_oldest() {
+                        break;
+                    }
+                }
+                for _ in 0..self.admission.short_of_ports() {
+                    if !pool.reset_oldest_with_port() {
                         break;
                     }
                 }

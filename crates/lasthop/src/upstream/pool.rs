@@ -195,19 +195,38 @@ impl Pool {
         })
     }
 
-    /// Closes the connection that has been idle longest, so that somebody else can have its place.
+    /// Closes the connection that has been idle longest, so that somebody else can have its place; before that, one that
+    /// only waits for the app to close it.
     pub(super) fn close_oldest(&mut self) -> bool {
+        let leaving = self.leaving.pop_front().map(|(connection, _)| connection);
+        let Some(oldest) = leaving.or_else(|| self.pop_oldest(|_| true)) else {
+            return false;
+        };
+        end(&oldest, self.close);
+        true
+    }
+
+    /// The same for its source port, which an orderly close would leave in TIME_WAIT.
+    pub(super) fn reset_oldest_with_port(&mut self) -> bool {
+        let leaving = self.leaving.pop_front().map(|(connection, _)| connection);
+        let has_port = |connection: &Connection| connection.stream.lease().is_some();
+        let Some(oldest) = leaving.or_else(|| self.pop_oldest(has_port)) else {
+            return false;
+        };
+        end(&oldest, Close::Reset);
+        true
+    }
+
+    /// The connection that has been idle longest of those at the targets that `which` wants.
+    fn pop_oldest(&mut self, which: impl Fn(&Connection) -> bool) -> Option<Connection> {
         let oldest = self
             .by_target
             .iter_mut()
-            .filter(|idle| !idle.is_empty())
-            .min_by_key(|idle| idle.front().map(|idle| idle.since));
-        let Some(oldest) = oldest.and_then(VecDeque::pop_front) else {
-            return false;
-        };
-        end(&oldest.connection, self.close);
+            .filter(|idle| idle.front().is_some_and(|idle| which(&idle.connection)))
+            .min_by_key(|idle| idle.front().map(|idle| idle.since))?;
+        let oldest = oldest.pop_front()?;
         self.total.set(self.total.count - 1);
-        true
+        Some(oldest.connection)
     }
 
     /// Whether there is anything to be closed in its time.

@@ -1,10 +1,13 @@
 //! What a request meets when no source port is left: a wait, a port as soon as there is one, or a 503 with the numbers.
 //! With `source = "kernel"` and ten ports, because otherwise they do not run out.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use lasthop_kernel::namespace::add_loopback_address;
+
 use crate::support::{
-    Address, After, App, Client, Crowd, CrowdApp, Gate, QUIET, Watched, namespace,
+    Address, After, App, Client, Crowd, CrowdApp, Gate, QUIET, Setup, Watched, namespace,
 };
 
 const TEN_PORTS: &str = "40000 40009";
@@ -113,5 +116,55 @@ fn a_port_that_we_leave_in_time_wait_serves_the_next_waiter_within_two_seconds()
         assert_eq!(waiting.answer().text(), "127.0.0.1");
         let took = begun.elapsed();
         assert!(took < Duration::from_secs(2), "{took:?}");
+    });
+}
+
+#[test]
+fn a_port_of_another_workers_idle_connection_serves_the_next_request_at_once() {
+    namespace::with_ports(TEN_PORTS, || {
+        let gate = Gate::closed();
+        let app = App::at(&Address::parse("127.0.0.1:3000"), {
+            let gate = gate.clone();
+            move |mut conn| {
+                while conn.request().is_some() {
+                    gate.wait();
+                    conn.answer("ok");
+                }
+            }
+        });
+        let setup = Setup::to(&[&app.target()])
+            .server("workers = 2")
+            .upstream("source = \"kernel\"");
+        let watched = Watched::start(setup);
+        // Workers take turns with clients, so the ports are one's and the other has none.
+        let mut clients: Vec<_> = (0..20).map(|_| watched.proxy.client()).collect();
+        clients.iter_mut().step_by(2).for_each(ask);
+        app.wait_for_accepted(10);
+        gate.open();
+        for client in clients.iter_mut().step_by(2) {
+            assert_eq!(client.answer().text(), "ok");
+        }
+        let begun = Instant::now();
+        for client in clients.iter_mut().skip(1).step_by(2) {
+            ask(client);
+            assert_eq!(client.answer().text(), "ok");
+        }
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    });
+}
+
+#[test]
+fn a_connection_that_waits_for_the_apps_close_keeps_no_request_from_its_permit() {
+    namespace::with_ports("40000 40099", || {
+        add_loopback_address(IpAddr::from([10, 9, 9, 9]), 32).expect("an address on lo");
+        let app = CrowdApp::at("10.9.9.9:3000", After::SaysSo(Duration::from_millis(900)));
+        let watched = Watched::to(&app.target(), "max_connections = 2");
+        let begun = Instant::now();
+        for _ in 0..6 {
+            assert_eq!(watched.proxy.get("/").status(), 200);
+        }
+        let took = begun.elapsed();
+        assert!(took < Duration::from_millis(800), "{took:?}");
     });
 }
