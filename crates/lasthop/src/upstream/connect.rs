@@ -6,10 +6,11 @@
 //! others stand in line behind it, first in first out: a thousand requests that all poke at a
 //! socket that is not there would only keep the app from starting.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use lasthop_kernel::listen::is_out_of_descriptors;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::dial::{Dial, Failed};
 use super::{ConnectError, ConnectErrorKind, Upstream};
@@ -23,6 +24,10 @@ const RETRY_ABSENT: Duration = Duration::from_millis(10);
 /// Around how long to wait for a place in a full backlog, or for a port or descriptor. An app that
 /// accepts a thousand connections a second frees two or three places meanwhile.
 const RETRY_CROWDED: Duration = Duration::from_millis(2);
+
+/// How long an attempt may take before the next in line has its turn: a handshake on one host takes microseconds. One
+/// that an app with a full backlog does not answer takes seconds, and says nothing about what the others wait for.
+const TURN_MAX: Duration = Duration::from_millis(5);
 
 /// What a request has begun at each target.
 pub(super) struct Attempts(Vec<Option<Dial>>);
@@ -77,13 +82,25 @@ impl Upstream {
         } else {
             Duration::ZERO
         };
-        let turn = self.turn_in_line(started + patience).await;
+        let mut turn = self.turn_in_line(started + patience).await;
         loop {
-            let error = match self.try_targets(attempts, first, started).await {
+            let may_go_on = turn.is_some();
+            let mut attempt = pin!(self.try_targets(attempts, first, started));
+            let attempted = match timeout(TURN_MAX, &mut attempt).await {
+                Ok(attempted) => attempted,
+                Err(_elapsed) => {
+                    turn = None;
+                    attempt.await
+                }
+            };
+            let error = match attempted {
                 Ok(connected) => return Ok(connected),
                 Err(error) => error,
             };
             let deadline = started + patience.min(self.patience_with(error.kind));
+            if turn.is_none() && may_go_on {
+                turn = self.turn_in_line(deadline).await;
+            }
             let now = Instant::now();
             if turn.is_none() || now >= deadline {
                 return Err(error);
