@@ -126,7 +126,7 @@ fn is_foreign(range: &IpRange, way: &dyn Fn(IpAddr) -> Way) -> bool {
         .flatten()
         .any(|address| {
             let way = way(address);
-            !way.is_local && way.source.is_some()
+            !way.is_local && (way.source.is_some() || way.is_unreachable)
         })
 }
 
@@ -197,7 +197,7 @@ mod tests {
 
     use super::*;
 
-    /// A host with 10.0.0.1, the loopback addresses, and perhaps a range on `lo`.
+    /// A host with 10.0.0.1, the loopback addresses, and perhaps a range on `lo`, and without a route to 203.0.113.0/24.
     fn way(has_any_ip: bool) -> impl Fn(IpAddr) -> Way {
         move |destination| {
             let is_local = destination.is_loopback()
@@ -208,9 +208,11 @@ mod tests {
                 prefix: 64,
                 any_ip: true,
             };
+            let is_unreachable = destination.to_string().starts_with("203.0.113.");
             Way {
                 is_local,
-                source: Some(IpAddr::from([10, 0, 0, 1])),
+                is_unreachable,
+                source: (!is_unreachable).then(|| IpAddr::from([10, 0, 0, 1])),
                 loopback: has_any_ip
                     .then_some(network)
                     .filter(|_| destination.is_ipv6())
@@ -290,6 +292,11 @@ mod tests {
                 "source 192.0.2.1 is not an address of this host, and connections to 192.0.2.9:1",
                 "source 127.0.0.2 is a loopback address",
             ],
+        );
+        begin_with(
+            "targets = [\"192.0.2.9:1\"]\nsource = [\"203.0.113.7\"]",
+            false,
+            &["source 203.0.113.7 is not an address of this host, and connections to 192.0.2.9:1"],
         );
         begin_with(
             "targets = [\"[::1]:1\"]\nsource = [\"fd00:1::/64\"]",

@@ -22,6 +22,8 @@ pub struct Way {
     pub is_local: bool,
     /// The source that the kernel would choose; none where there is no way, or none is told.
     pub source: Option<IpAddr>,
+    /// The kernel knows no route there: it is no address of this host, which has one to each of its own.
+    pub is_unreachable: bool,
     /// IPv6 networks on `lo` that could be sources.
     pub loopback: Vec<LoopbackNetwork>,
 }
@@ -69,8 +71,15 @@ pub fn plan(target: &Target, source: &Source, spill_range: IpRange) -> Option<Pl
 impl Way {
     /// Asks the kernel, in 11 us.
     pub fn to(destination: IpAddr) -> Self {
-        let Ok(route) = route::to(destination) else {
-            return Self::default();
+        let route = match route::to(destination) {
+            Ok(route) => route,
+            Err(error) => {
+                let is_unreachable = error.kind() == std::io::ErrorKind::NetworkUnreachable;
+                return Self {
+                    is_unreachable,
+                    ..Self::default()
+                };
+            }
         };
         let is_local = route.kind == RouteKind::Local;
         let loopback = match destination {
@@ -79,6 +88,7 @@ impl Way {
         };
         Self {
             is_local,
+            is_unreachable: false,
             source: route.source,
             loopback,
         }
