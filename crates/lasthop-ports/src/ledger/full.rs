@@ -90,8 +90,12 @@ impl fmt::Display for Full {
             " ({live} ours, {cooling} in TIME_WAIT, {foreign} of others"
         )?;
         match self.pairs {
-            1 => f.write_str(")"),
-            pairs => write!(f, "; {pairs} pairs of {})", self.limit),
+            1 => f.write_str(")")?,
+            pairs => write!(f, "; {pairs} pairs of {})", self.limit)?,
         }
+        if self.awaits {
+            f.write_str(", more pairs are being tried")?;
+        }
+        Ok(())
     }
 }

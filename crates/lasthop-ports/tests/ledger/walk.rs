@@ -254,7 +254,7 @@ fn only_proven_pairs_are_used_where_proofs_are_asked_for() {
     assert!(full.awaits);
     assert_eq!(
         full.to_string(),
-        "all 1 in use (1 ours, 0 in TIME_WAIT, 0 of others)"
+        "all 1 in use (1 ours, 0 in TIME_WAIT, 0 of others), more pairs are being tried"
     );
     assert_eq!(bench.ledger.to_be_proven(2), [1, 2]);
     bench.ledger.set_proof(1, Proof::Condemned);
@@ -265,7 +265,7 @@ fn only_proven_pairs_are_used_where_proofs_are_asked_for() {
     let full = bench.next().unwrap_err();
     assert_eq!(
         full.to_string(),
-        "all 2 in use (2 ours, 0 in TIME_WAIT, 0 of others; 2 pairs of 1)"
+        "all 2 in use (2 ours, 0 in TIME_WAIT, 0 of others; 2 pairs of 1), more pairs are being tried"
     );
     for number in 3..=6 {
         bench.ledger.set_proof(number, Proof::Condemned);
