@@ -108,6 +108,14 @@ impl Ledger {
             .unwrap_or_else(|poisoned| poisoned.into_inner()) = host;
     }
 
+    /// The facts about the host, as last read.
+    #[must_use]
+    pub fn host(&self) -> HostPorts {
+        let host = self.host.lock();
+        host.unwrap_or_else(|poisoned| poisoned.into_inner())
+            .clone()
+    }
+
     /// The ports of the host, as last read.
     #[must_use]
     pub fn ports(&self) -> (PortRange, ReservedPorts) {

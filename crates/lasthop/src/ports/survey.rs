@@ -35,7 +35,18 @@ pub fn host() -> HostPorts {
         range: sysctl::local_port_range().unwrap_or_else(|_| default_range()),
         reserved: sysctl::reserved_ports().unwrap_or_else(|_| ReservedPorts::default()),
         flat_search: probe::flat_port_search(),
-        reuse: reuse(),
+        reuse: reuse().unwrap_or(TimeWaitReuse::Never),
+    }
+}
+
+/// The same, later on: what cannot be read any more (for want of descriptors, as a rule) is taken to be as it was.
+pub fn host_again(before: &HostPorts) -> HostPorts {
+    HostPorts {
+        range: sysctl::local_port_range().unwrap_or(before.range),
+        reserved: sysctl::reserved_ports().unwrap_or_else(|_| before.reserved.clone()),
+        // A kernel whose search was flat has not changed; where the answer could not be told, it may now.
+        flat_search: before.flat_search || probe::flat_port_search(),
+        reuse: reuse().unwrap_or(before.reuse),
     }
 }
 
@@ -44,13 +55,12 @@ fn default_range() -> PortRange {
     PortRange::new(32_768, 60_999).unwrap_or_else(|_| unreachable!("a range in order"))
 }
 
-fn reuse() -> TimeWaitReuse {
-    let settings = (sysctl::tcp_tw_reuse(), sysctl::tcp_timestamps());
-    let (Ok(reuse), Ok(timestamps)) = settings else {
-        return TimeWaitReuse::Never;
-    };
+fn reuse() -> Option<TimeWaitReuse> {
+    let reuse = sysctl::tcp_tw_reuse().ok()?;
+    let timestamps = sysctl::tcp_timestamps().ok()?;
     let delay = sysctl::tcp_tw_reuse_delay().ok().flatten();
-    TimeWaitReuse::of_settings(reuse, timestamps, delay.unwrap_or(REUSE_DELAY))
+    let delay = delay.unwrap_or(REUSE_DELAY);
+    Some(TimeWaitReuse::of_settings(reuse, timestamps, delay))
 }
 
 /// The pairs towards a target, in order; none for a Unix socket, which has no ports.

@@ -137,7 +137,7 @@ impl Watched {
         if self.is_due(now) {
             // Before the look: who asks while it goes on is heard.
             self.account.is_looked_at();
-            ledger.set_host(survey::host());
+            ledger.set_host(survey::host_again(&ledger.host()));
             if let Err(error) = reading::read(ledger)
                 && !std::mem::replace(&mut self.is_blind, true)
             {
