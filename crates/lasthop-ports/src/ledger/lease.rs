@@ -52,6 +52,15 @@ impl Lease {
         stage.is_some_and(|stage| stage.condition == Condition::Wildcard)
     }
 
+    /// Whether it is for a pair that had to be proven to work before, and may have stopped working since. Its number, then.
+    #[must_use]
+    pub fn proven_pair(&self) -> Option<u32> {
+        let stage = self.ledger.plan().stages().get(self.pair().stage);
+        stage
+            .is_some_and(|stage| stage.condition == Condition::Proof)
+            .then_some(self.pair)
+    }
+
     /// Whether a reading of the kernel's table is due: the pair gets full, or ours have grown since the last one.
     #[must_use]
     pub const fn wants_a_look(&self) -> bool {

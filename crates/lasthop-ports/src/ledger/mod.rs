@@ -222,21 +222,12 @@ impl Ledger {
             .collect()
     }
 
-    /// A handshake on a granted pair got no answer in time. Where pairs have to be proven, all proofs of the stage are
+    /// A handshake on a granted pair got no answer in time. Where pairs have to be proven, all proofs are
     /// over: what loses packets now may have come later, and the next request must not wait as long on the next pair.
     /// Elsewhere it is the app that does not answer.
     pub fn unanswered(&self, grant: &Grant) {
-        let stage = self.stage_of(grant.lease.pair);
-        for number in stage
-            .filter(|stage| stage.needs_proof())
-            .into_iter()
-            .flat_map(|stage| stage.numbers.clone())
-        {
-            if let Some(pair) = self.known_pair(number)
-                && pair.proof() == Proof::Works
-            {
-                pair.set_proof(Proof::Unknown);
-            }
+        if grant.lease.proven_pair().is_some() {
+            self.forget_proofs();
         }
     }
 
@@ -254,6 +245,22 @@ impl Ledger {
     pub fn set_proof(&self, number: u32, proof: Proof) {
         if let Some(pair) = self.pair(number) {
             pair.set_proof(proof);
+        }
+    }
+
+    /// Whether a handshake is known to come about on pair `number`.
+    #[must_use]
+    pub fn proof(&self, number: u32) -> Proof {
+        self.known_pair(number).map_or(Proof::Unknown, Pair::proof)
+    }
+
+    /// A pair that worked does so no more, because something on the way has changed: those that have worked as well are
+    /// to be tried again.
+    pub fn forget_proofs(&self) {
+        for (_, pair) in self.known() {
+            if pair.proof() == Proof::Works {
+                pair.set_proof(Proof::Unknown);
+            }
         }
     }
 

@@ -107,6 +107,8 @@ pub enum Refusal {
     /// The addresses do not lead to the app now: the source is none of this host's, or a firewall or a missing route is
     /// in the way.
     NoWay,
+    /// No answer comes on a pair that has worked before, and the pair has been condemned for it.
+    NoAnswer,
 }
 
 impl Ledger {
@@ -148,6 +150,10 @@ impl Ledger {
                 // An address that was asked for by name: there is no other to go to, and the walk comes to its end.
                 None => walk.refused += 1,
             }
+            return;
+        }
+        if refusal == Refusal::NoAnswer {
+            // What is condemned is not granted again.
             return;
         }
         if grant.port.is_some() {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,8 @@ pub struct Account {
     has_spilled_sources: AtomicBool,
     /// When a pair without a way was last told of.
     told_no_way: Mutex<Option<Instant>>,
+    /// The number of a pair that worked and gives no answer now; 0, which is never proven, where there is none.
+    doubted: AtomicU32,
     /// Ports that the kernel has refused. Seldom: counted here for all workers.
     refusals: AtomicU64,
     /// Who holds ports in a way that keeps others from them, where that was seen.
@@ -75,6 +77,7 @@ impl Account {
             has_spilled: AtomicBool::new(false),
             has_spilled_sources: AtomicBool::new(false),
             told_no_way: Mutex::new(None),
+            doubted: AtomicU32::new(0),
             refusals: AtomicU64::new(0),
             neighbour: Mutex::new(None),
         })
@@ -155,6 +158,24 @@ impl Account {
             "a source address cannot reach the app and is passed over; is it an address of this host, and does a \
              firewall let it through?"
         );
+    }
+
+    /// A handshake on pair `number`, which is known to work, takes too long: the watcher should try it.
+    pub fn doubt(&self, number: u32) {
+        self.doubted.store(number, Ordering::Relaxed);
+        self.ask_for_a_look();
+    }
+
+    pub(super) fn is_doubted(&self) -> bool {
+        self.doubted.load(Ordering::Relaxed) != 0
+    }
+
+    /// The pair that is doubted, once.
+    pub(super) fn take_doubt(&self) -> Option<u32> {
+        match self.doubted.swap(0, Ordering::Relaxed) {
+            0 => None,
+            number => Some(number),
+        }
     }
 
     /// Whether somebody has asked for a look since the last one.

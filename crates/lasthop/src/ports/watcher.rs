@@ -120,7 +120,7 @@ impl Watched {
         Self {
             account: Arc::clone(account),
             last: None,
-            proofs: proof::Proofs::default(),
+            proofs: proof::Proofs::new(),
             searches: neighbour::Searches::new(),
             is_blind: false,
         }
@@ -151,7 +151,7 @@ impl Watched {
             self.last = Some((now, now.elapsed()));
             self.searches.go_on(&self.account);
         }
-        self.proofs.go_on(ledger).await;
+        self.proofs.go_on(&self.account).await;
         is_wanted(Instant::now())
     }
 }

@@ -5,13 +5,15 @@
 //! attempt. What to do when all of them are refused, or the backlog is full, is `connect`'s to decide.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lasthop_kernel::connect::{self, Attempt, ConnectFault, Step, UnixConnecting, UnixTarget};
+use lasthop_ports::ledger::Proof;
 use lasthop_ports::{Grant, Refusal, Walk};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::Target;
 use crate::ports::{Account, origin};
@@ -20,6 +22,16 @@ use crate::transport::{Connections, Slot, Stream};
 /// Pairs and explicit ports that one attempt goes through. The walk ends by itself before; this is what it can never
 /// exceed, whatever the watcher does to the ledger meanwhile.
 const GRANTS_MAX: usize = 64;
+
+/// How long a handshake may take on a pair that is known to work, before that is doubted. It takes microseconds, and a
+/// second where the first packet was dropped because the app was busy.
+const ANSWER_EXPECTED: Duration = Duration::from_millis(1200);
+
+/// After so long the watcher has tried a doubted pair. A request whose time was shorter leaves it to the next one's.
+const DOUBT_SETTLED: Duration = Duration::from_secs(4);
+
+/// How often a request that waits on a doubted pair looks whether it has been condemned.
+const DOUBT_LOOK: Duration = Duration::from_millis(50);
 
 /// A connection in the making. A Unix socket that found the backlog full is kept: connecting the
 /// same descriptor again is allowed and saves making another (`unix(7)`, EAGAIN).
@@ -161,8 +173,11 @@ async fn connect_tcp(account: &Account, deadline: Instant) -> Result<Stream, Fai
             Ok(grant) => grant,
             Err(none_left) => return Err(no_way.unwrap_or_else(|| Failed::ports(none_left))),
         };
-        let Ok(connected) = timeout_at(deadline, connect_on(&grant)).await else {
-            account.unanswered(&grant);
+        let begun = Instant::now();
+        let Ok(connected) = timeout_at(deadline, connect_or_doubt(account, &grant)).await else {
+            if begun.elapsed() < DOUBT_SETTLED {
+                account.unanswered(&grant);
+            }
             return Err(Failed::timed_out());
         };
         match connected {
@@ -202,8 +217,29 @@ fn refusal(failed: &Failed, grant: &Grant) -> Option<Refusal> {
         ConnectFault::Other if is_ours && failed.source.kind() == io::ErrorKind::InvalidInput => {
             Some(Refusal::NoWay)
         }
+        ConnectFault::TimedOut if grant.lease.proven_pair().is_some() => Some(Refusal::NoAnswer),
         _ => None,
     }
+}
+
+/// A connection on a pair. One that is known to work should answer at once; where it does not, the watcher is asked to
+/// try it, and the pair is left when it has been condemned. As long as it is the app that is busy, this waits.
+async fn connect_or_doubt(account: &Account, grant: &Grant) -> Result<TcpStream, Failed> {
+    let connecting = connect_on(grant);
+    let Some(number) = grant.lease.proven_pair() else {
+        return connecting.await;
+    };
+    let mut connecting = pin!(connecting);
+    if let Ok(connected) = timeout(ANSWER_EXPECTED, &mut connecting).await {
+        return connected;
+    }
+    account.doubt(number);
+    while account.ledger().proof(number) == Proof::Works {
+        if let Ok(connected) = timeout(DOUBT_LOOK, &mut connecting).await {
+            return connected;
+        }
+    }
+    Err(Failed::timed_out())
 }
 
 async fn connect_on(grant: &Grant) -> Result<TcpStream, Failed> {

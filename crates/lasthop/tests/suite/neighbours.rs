@@ -1,6 +1,7 @@
 //! Others on the same host who hold source ports, or rewrite where connections go: requests are served all the same, and
 //! where they cannot be, whoever is in the way is named.
 
+use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -171,12 +172,36 @@ fn container(app: &App) -> crate::support::Lasthop {
         .start();
     namespace::run("ip addr add 172.31.0.1/24 dev veth0");
     namespace::run("ip link set veth0 up");
+    proxy
+}
+
+/// The rule.
+fn publish() {
     namespace::run("nft add table ip published");
     namespace::run("nft add chain ip published output { type nat hook output priority -100 ; }");
     namespace::run(&format!(
         "nft add rule ip published output ip daddr 10.9.9.9 tcp dport 3000 dnat to {CONTAINER}"
     ));
-    proxy
+}
+
+/// What answers, and echoes on what is upgraded.
+fn app_of_container(dir: &TempDir) -> App {
+    App::at(&Address::Unix(dir.join("app.sock")), |mut conn| {
+        while let Some(request) = conn.request() {
+            if !request.head.start.starts_with("GET /ws ") {
+                conn.answer("ok");
+                continue;
+            }
+            conn.send(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+                 Upgrade: websocket\r\nX-Source: 0.0.0.0\r\n\r\n",
+            );
+            while let Ok(bytes) = conn.wire.some() {
+                conn.send(bytes);
+            }
+            return;
+        }
+    })
 }
 
 #[test]
@@ -187,23 +212,9 @@ fn a_pair_whose_packets_a_rule_rewrites_is_condemned_and_the_app_is_not() {
     namespace::with_ports(HUNDRED_PORTS, || {
         add_loopback_address(IpAddr::from([10, 9, 9, 9]), 32).expect("an address on lo");
         let dir = TempDir::new();
-        let app = App::at(&Address::Unix(dir.join("app.sock")), |mut conn| {
-            while let Some(request) = conn.request() {
-                if !request.head.start.starts_with("GET /ws ") {
-                    conn.answer("ok");
-                    continue;
-                }
-                conn.send(
-                    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
-                     Upgrade: websocket\r\nX-Source: 0.0.0.0\r\n\r\n",
-                );
-                while let Ok(bytes) = conn.wire.some() {
-                    conn.send(bytes);
-                }
-                return;
-            }
-        });
+        let app = app_of_container(&dir);
         let _container = container(&app);
+        publish();
         let watched = Watched::to("10.9.9.9:3000", "queue = { timeout = \"500ms\" }");
         let mut crowd = Crowd::new();
         // The kernel's pair has a hundred ports; they work as ever, while others are tried.
@@ -226,5 +237,117 @@ fn a_pair_whose_packets_a_rule_rewrites_is_condemned_and_the_app_is_not() {
             assert_eq!(watched.metric(&begin), 0, "{begin}");
         }
         crowd.all_echo();
+    });
+}
+
+#[test]
+fn a_rule_that_comes_later_costs_pairs_that_worked_and_no_request() {
+    if let Err(why) = programs::ip().and_then(|()| programs::nft()) {
+        return programs::skip(&why);
+    }
+    namespace::with_ports(HUNDRED_PORTS, || {
+        add_loopback_address(IpAddr::from([10, 9, 9, 9]), 32).expect("an address on lo");
+        let before = CrowdApp::at("10.9.9.9:3000", After::Keeps);
+        let dir = TempDir::new();
+        let app = app_of_container(&dir);
+        let _container = container(&app);
+        let watched = Watched::to(&before.target(), "");
+        // The first pair up to its mark, and more on pairs that have been tried.
+        let mut crowd = Crowd::new();
+        crowd.join(&watched.proxy, 110);
+        publish();
+        let mut more = Crowd::new();
+        let refused = more.try_join(&watched.proxy, 3);
+        assert!(refused.is_empty(), "{refused:?}");
+        watched
+            .proxy
+            .logs(&["a spread pair of addresses does not work", "DNAT"]);
+        more.all_echo();
+    });
+}
+
+#[test]
+fn an_app_that_is_busy_for_a_while_costs_no_pair() {
+    namespace::with_ports("40000 40009", || {
+        let address = IpAddr::from([10, 9, 9, 9]);
+        add_loopback_address(address, 32).expect("an address on lo");
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let target = std::net::SocketAddr::from((address, 3000));
+        listener.bind(&target.into()).expect("an address of lo");
+        listener.listen(4).expect("a listener");
+        let watched = Watched::to(
+            "10.9.9.9:3000",
+            "queue = { timeout = \"10s\" }\nconnect_timeout = \"10s\"",
+        );
+        std::thread::scope(|scope| {
+            let asked: Vec<_> = (0..80)
+                .map(|_| scope.spawn(|| watched.proxy.get("/").status()))
+                .collect();
+            std::thread::sleep(Duration::from_secs(4)); // tidy: the app is busy for so long that a retransmission is lost too
+            let listener: std::net::TcpListener = listener.into();
+            scope.spawn(move || {
+                // As many as have asked, and handshakes that try pairs.
+                let mut answered = 0;
+                while answered < 80 {
+                    let (mut connection, _) = listener.accept().expect("a connection");
+                    let mut head = [0; 4096];
+                    if connection.read(&mut head).is_ok_and(|read| read > 0) {
+                        let answer =
+                            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
+                        connection.write_all(answer.as_bytes()).expect("an answer");
+                        answered += 1;
+                    }
+                }
+            });
+            for asked in asked {
+                assert_eq!(asked.join().expect("a client"), 200);
+            }
+        });
+        let log = watched.proxy.log_so_far();
+        assert!(
+            !log.iter().any(|line| line.contains("does not work")),
+            "{log:#?}"
+        );
+    });
+}
+
+#[test]
+fn a_neighbour_that_binds_every_port_keeps_nobody_from_an_app_on_another_address() {
+    namespace::with_ports(HUNDRED_PORTS, || {
+        add_loopback_address(IpAddr::from([10, 9, 9, 9]), 32).expect("an address on lo");
+        let app = CrowdApp::at("10.9.9.9:3000", After::Keeps);
+        let neighbour = bind_all("127.64.0.1");
+        let watched = Watched::to(&app.target(), "");
+        let tally = ask(
+            &watched.proxy,
+            150,
+            Duration::from_secs(3),
+            Duration::from_millis(500),
+        );
+        assert_eq!(tally.failed, 0, "{tally:?}");
+        drop(neighbour);
+    });
+}
+
+#[test]
+fn a_source_that_is_taken_from_the_host_is_passed_over() {
+    if let Err(why) = programs::ip() {
+        return programs::skip(&why);
+    }
+    namespace::with_ports(HUNDRED_PORTS, || {
+        for last in 1..=2 {
+            add_loopback_address(IpAddr::from([10, 7, 0, last]), 32).expect("an address on lo");
+        }
+        let app = CrowdApp::at("127.0.0.1:3000", After::Keeps);
+        let watched = Watched::to(&app.target(), "source = [\"10.7.0.1\", \"10.7.0.2\"]");
+        namespace::run("ip addr del 10.7.0.1/32 dev lo");
+        let mut crowd = Crowd::new();
+        crowd.join(&watched.proxy, 20);
+        assert!(
+            crowd
+                .sources()
+                .iter()
+                .all(|source| *source == IpAddr::from([10, 7, 0, 2]))
+        );
     });
 }
