@@ -208,6 +208,10 @@ impl Account {
     pub fn pairs_in_use(&self) -> Vec<PairInUse> {
         let limit = self.ledger.limit();
         let pairs = self.ledger.pairs_in_use(Instant::now());
+        if pairs.iter().any(|(_, usage)| usage.foreign > 0) {
+            // While no request asks, nobody looks whether the others are still there.
+            self.ask_for_a_look();
+        }
         let told = |(pair, usage): (PlannedPair, Usage)| PairInUse {
             source: pair.source,
             target: pair.destination,

@@ -351,3 +351,32 @@ fn a_source_that_is_taken_from_the_host_is_passed_over() {
         );
     });
 }
+
+#[test]
+fn a_neighbour_that_has_gone_is_not_told_of_for_ever() {
+    namespace::with_ports(HUNDRED_PORTS, || {
+        let app = CrowdApp::at("127.0.0.1:3000", After::Keeps);
+        let neighbour: Vec<_> = (0..90)
+            .map(|_| TcpStream::connect("127.0.0.1:3000").expect("a port"))
+            .collect();
+        let watched = Watched::to(&app.target(), "");
+        let others = || {
+            let status = watched.status();
+            let first = &status["upstreams"][0]["source_ports"][0];
+            first["others"].as_u64().expect("a number")
+        };
+        let until = Instant::now() + PATIENCE;
+        while others() != 90 {
+            assert!(Instant::now() < until, "{} of 90 are seen", others());
+        }
+        // And nobody asks for anything after it.
+        drop(neighbour);
+        while others() != 0 {
+            assert!(
+                Instant::now() < until + PATIENCE,
+                "{} are still told of",
+                others()
+            );
+        }
+    });
+}
