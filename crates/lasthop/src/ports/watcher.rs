@@ -109,6 +109,8 @@ struct Watched {
     account: Arc<Account>,
     /// When the last reading began, and how long it took.
     last: Option<(Instant, Duration)>,
+    /// When the settings of the host were last read.
+    host_read: Option<Instant>,
     proofs: proof::Proofs,
     searches: neighbour::Searches,
     /// Whether readings fail, which is told once.
@@ -120,6 +122,7 @@ impl Watched {
         Self {
             account: Arc::clone(account),
             last: None,
+            host_read: None,
             proofs: proof::Proofs::new(),
             searches: neighbour::Searches::new(),
             is_blind: false,
@@ -134,10 +137,15 @@ impl Watched {
         if !is_wanted(now) {
             return false;
         }
+        if self.host_read.is_none_or(|read| now >= read + PERIOD) {
+            // A handful of small files, whatever a reading of the kernel's table takes: a range that was made wider must
+            // not wait for that.
+            self.host_read = Some(now);
+            ledger.set_host(survey::host_again(&ledger.host()));
+        }
         if self.is_due(now) {
             // Before the look: who asks while it goes on is heard.
             self.account.is_looked_at();
-            ledger.set_host(survey::host_again(&ledger.host()));
             if let Err(error) = reading::read(ledger)
                 && !std::mem::replace(&mut self.is_blind, true)
             {
