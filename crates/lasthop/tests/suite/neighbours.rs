@@ -283,7 +283,7 @@ fn an_app_that_is_busy_for_a_while_costs_no_pair() {
             let asked: Vec<_> = (0..80)
                 .map(|_| scope.spawn(|| watched.proxy.get("/").status()))
                 .collect();
-            std::thread::sleep(Duration::from_secs(4)); // tidy: the app is busy for so long that a retransmission is lost too
+            std::thread::sleep(Duration::from_millis(2800)); // tidy: the app is busy for so long that a retransmission is lost too
             let listener: std::net::TcpListener = listener.into();
             scope.spawn(move || {
                 // As many as have asked, and handshakes that try pairs.
