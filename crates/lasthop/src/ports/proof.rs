@@ -63,9 +63,7 @@ impl Proofs {
             passed_over_since: Instant::now(),
         }
     }
-}
 
-impl Proofs {
     /// Tries the pair that a request doubts, then more of them until enough are known to work.
     pub(super) async fn go_on(&mut self, account: &Account) {
         let ledger = account.ledger();
