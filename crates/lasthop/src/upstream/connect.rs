@@ -6,12 +6,14 @@
 //! others stand in line behind it, first in first out: a thousand requests that all poke at a
 //! socket that is not there would only keep the app from starting.
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use lasthop_kernel::listen::is_out_of_descriptors;
 use tokio::time::{sleep, timeout};
 
+use super::admission::Place;
 use super::dial::{Dial, Failed};
 use super::{ConnectError, ConnectErrorKind, Upstream};
 use crate::observe::metrics::{ConnectResult, UpstreamMetrics};
@@ -45,6 +47,28 @@ impl<'a> Connecting<'a> {
 impl Drop for Connecting<'_> {
     fn drop(&mut self) {
         self.0.connecting.fall();
+    }
+}
+
+/// Asks for a port that another request may be done with, until dropped.
+struct Asking<'a> {
+    _short: Place<'a>,
+    asks: &'a Cell<bool>,
+}
+
+impl<'a> Asking<'a> {
+    fn for_port(upstream: &'a Upstream) -> Self {
+        upstream.asks_for_port.set(true);
+        Self {
+            _short: upstream.admission.ask_for_port(),
+            asks: &upstream.asks_for_port,
+        }
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.asks.set(false);
     }
 }
 
@@ -106,8 +130,8 @@ impl Upstream {
                 return Err(error);
             }
             // Our own idle connections hold ports, too, those of other workers included.
-            let _short = (error.kind == ConnectErrorKind::SourcePorts)
-                .then(|| self.admission.ask_for_port());
+            let _asking =
+                (error.kind == ConnectErrorKind::SourcePorts).then(|| Asking::for_port(self));
             let pause = self.jittered(retry_pause(error.kind));
             sleep(pause.min(deadline - now)).await;
         }

@@ -27,9 +27,9 @@ pub use admission::{Admission, Permit};
 pub use checkout::Need;
 pub use error::{ConnectError, ConnectErrorKind};
 use pool::Pool;
-use waiting::{Offered, Waiting};
+use waiting::{Missed, Offered, Waiting};
 
-use crate::config;
+use crate::config::{self, Close};
 use crate::observe::metrics::UpstreamMetrics;
 use crate::ports::Account;
 use crate::transport::{Clock, Connections, Stream};
@@ -60,6 +60,8 @@ pub struct Upstream {
     /// One permit: whoever holds it retries a target that cannot take connections now, the others
     /// stand in line behind, first in first out.
     line: Semaphore,
+    /// The request whose turn it is in the line finds no source port.
+    asks_for_port: Cell<bool>,
     /// State of the generator behind the jitter of retries.
     jitter: Cell<u64>,
     /// Where connections go to instead of the targets.
@@ -158,6 +160,7 @@ impl Upstream {
             turn: Cell::new(worker),
             waiting: RefCell::default(),
             line: Semaphore::new(1),
+            asks_for_port: Cell::new(false),
             jitter: Cell::new(seed | 1),
             #[cfg(test)]
             network: None,
@@ -174,18 +177,26 @@ impl Upstream {
         needs_rest: bool,
     ) {
         connection.answers = connection.answers.saturating_add(1);
-        let short_of_permits = self.admission.short_of_permits();
+        let missed = Missed {
+            permits: self.admission.short_of_permits(),
+            port_elsewhere: self.is_port_missed_elsewhere() && connection.stream.lease().is_some(),
+        };
         if needs_rest {
-            if short_of_permits > 0 {
+            if missed.permits > 0 {
                 // Somebody waits for the permit that would rest with it.
                 return pool::end(&connection, self.settings.close);
             }
         } else {
             let mut waiting = self.waiting.borrow_mut();
-            match waiting.offer(connection, short_of_permits) {
+            match waiting.offer(connection, missed) {
                 Offered::Taken => return,
                 Offered::Unwanted(connection) => {
-                    return pool::end(&connection, self.settings.close);
+                    // An orderly close would leave the port in TIME_WAIT, and it is the port that is wanted.
+                    let close = match missed.port_elsewhere {
+                        true => Close::Reset,
+                        false => self.settings.close,
+                    };
+                    return pool::end(&connection, close);
                 }
                 Offered::Idle(unwanted) => connection = unwanted,
             }
@@ -201,6 +212,11 @@ impl Upstream {
         self.pool
             .borrow_mut()
             .put(connection, now, now + timeout, needs_rest);
+    }
+
+    /// Whether requests of other workers find no source port.
+    fn is_port_missed_elsewhere(&self) -> bool {
+        self.admission.short_of_ports() > usize::from(self.asks_for_port.get())
     }
 
     /// Ends a connection whose answer is complete and that is not to be used again, because the app has said so.

@@ -1,9 +1,10 @@
 //! Requests of one worker that wait for a connection, and what becomes of one that is given back
 //! meanwhile.
 //!
-//! Handing it over spares a new one. But permits are counted over all workers, and a worker that is
-//! always busy must not keep them to itself: now and then, and whenever the connection is not what
-//! the next request needs, it is closed, and its permit goes to whoever has waited longest anywhere.
+//! Handing it over spares a new one. But permits and source ports are shared by all workers, and a worker
+//! that is always busy must not keep them to itself: now and then, and whenever the connection is not what
+//! the next request needs, it is closed, and its permit goes to whoever has waited longest anywhere, its port
+//! to whoever asks next.
 
 use std::collections::VecDeque;
 
@@ -19,6 +20,15 @@ const HANDED_IN_A_ROW_MAX: u32 = 4;
 pub(super) struct Waiting {
     requests: VecDeque<(Need, oneshot::Sender<Connection>)>,
     handed_in_a_row: u32,
+}
+
+/// What requests are waiting for that a connection holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Missed {
+    /// Requests that wait for a permit, over all workers.
+    pub(super) permits: usize,
+    /// Another worker finds no source port, and the connection has one.
+    pub(super) port_elsewhere: bool,
 }
 
 /// What becomes of a connection that is offered.
@@ -41,22 +51,22 @@ impl Waiting {
         handed_over
     }
 
-    /// Offers a connection. `short_of_permits` requests wait for a permit, over all workers.
-    pub(super) fn offer(&mut self, connection: Connection, short_of_permits: usize) -> Offered {
+    /// Offers a connection.
+    pub(super) fn offer(&mut self, connection: Connection, missed: Missed) -> Offered {
         self.forget_those_gone();
         let Some((need, _)) = self.requests.front() else {
             self.handed_in_a_row = 0;
-            return match short_of_permits {
+            return match missed.permits {
                 0 => Offered::Idle(connection),
                 _ => Offered::Unwanted(connection),
             };
         };
-        let others_wait = short_of_permits > self.requests.len();
+        let others_wait = missed.permits > self.requests.len() || missed.port_elsewhere;
         let is_their_turn = others_wait && self.handed_in_a_row >= HANDED_IN_A_ROW_MAX;
         let is_fit = (!need.sure || connection.answers > 1) && connection.stream.is_quiet();
         if is_their_turn || !is_fit {
             self.handed_in_a_row = 0;
-            return match (is_fit, short_of_permits) {
+            return match (is_fit, missed.permits) {
                 // Nobody waits for the permit: the next request may find it good enough.
                 (false, 0) => Offered::Idle(connection),
                 _ => Offered::Unwanted(connection),

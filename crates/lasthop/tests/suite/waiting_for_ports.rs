@@ -168,3 +168,42 @@ fn a_connection_that_waits_for_the_apps_close_keeps_no_request_from_its_permit()
         assert!(took < Duration::from_millis(800), "{took:?}");
     });
 }
+
+#[test]
+fn a_worker_that_is_always_busy_leaves_ports_to_the_other() {
+    namespace::with_ports("40000 40001", || {
+        let app = App::at(&Address::parse("127.0.0.1:3000"), |mut conn| {
+            while conn.request().is_some() {
+                std::thread::sleep(Duration::from_millis(5)); // tidy: an app that works for so long, so that others wait
+                conn.answer("ok");
+            }
+        });
+        let setup = Setup::to(&[&app.target()])
+            .server("workers = 2")
+            .upstream("source = \"kernel\"");
+        let watched = Watched::start(setup);
+        let begun = Instant::now();
+        let served: Vec<_> = std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..40)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut client = watched.proxy.client();
+                        let mut served = 0;
+                        while begun.elapsed() < Duration::from_secs(3) {
+                            assert_eq!(client.request("/").text(), "ok");
+                            served += 1;
+                        }
+                        served
+                    })
+                })
+                .collect();
+            clients
+                .into_iter()
+                .map(|it| it.join().expect("a client"))
+                .collect()
+        });
+        let (least, most) = (served.iter().min(), served.iter().max());
+        let (least, most) = (*least.expect("clients"), *most.expect("clients"));
+        assert!(10 * least > most, "some are starved: {served:?}");
+    });
+}
