@@ -87,7 +87,9 @@ pub(crate) fn markdown(report: &FillReport) -> String {
     let _ = writeln!(
         text,
         "\nThe multiple is p99 at the last step over p99 at the first, in the same run; in brackets the same of set-ups \
-         without a proxy, which is this host's own.\n"
+         without a proxy, which is this host's own. Where a pair of addresses gets full (with the default range after \
+         28,232 connections and each time as many), each instance of lasthop is refused once or reads the kernel's table \
+         of connections; here all instances share one core, and the probes of that step wait for it.\n"
     );
     for line in findings(report) {
         let _ = writeln!(text, "- {line}");

@@ -162,9 +162,7 @@ impl Watched {
         self.proofs.go_on(&self.account).await;
         is_wanted(Instant::now())
     }
-}
 
-impl Watched {
     fn is_due(&self, now: Instant) -> bool {
         let factor = if self.account.was_refused() {
             REST_FACTOR_REFUSED
