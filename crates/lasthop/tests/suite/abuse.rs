@@ -27,9 +27,10 @@ use crate::support::process::{
 };
 use crate::support::{Address, Client, Lasthop, Setup, TempDir};
 
-/// What the good client's slowest requests may lose to the bad ones. Five times the promise: this machine does other things
-/// as well, and the program is not optimised. `LASTHOP_ABUSE_P99_MS` sets the promise itself.
-const P99_MS_MORE: u64 = 250;
+/// How much longer the good client's p99 may be, in milliseconds, for a build without optimisation beside the rest of the
+/// suite: the burst in which all bad clients come takes such a worker a second, and twice that where the host has other
+/// guests. A worker that is held up is so for seconds. In release, alone: 50.
+const P99_MS_MORE: u64 = 1000;
 
 /// Requests of the good client a second.
 const GOOD_RATE: u32 = 100;
