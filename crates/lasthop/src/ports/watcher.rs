@@ -20,7 +20,8 @@ use super::{Ports, neighbour, proof, reading, survey};
 pub(super) const PERIOD: Duration = Duration::from_secs(1);
 
 /// A reading that takes long is followed by so many times its length without one, so that it costs a hundredth of a
-/// core: the kernel walks over all connections of the host, 0.1 s for half a million.
+/// core: the kernel walks over all connections of the host, 8 to 18 ms with 44,000 of them (`lasthop-kernel`'s example
+/// `kernel_costs`).
 const REST_FACTOR: u32 = 100;
 
 /// The same where the kernel has refused a connection since: until the ledger knows why, others pay for it too.
