@@ -7,6 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
 /// Longest text accepted for a list of reserved ports, in bytes. The worst list a kernel can print is every second
 /// port, 32,768 numbers of up to five digits and a comma: below 200,000 bytes.
 pub const RESERVED_TEXT_BYTES_MAX: usize = 256 * 1024;
@@ -254,6 +256,42 @@ fn excerpt(text: &str) -> String {
         .take(EXCERPT_CHARS_MAX)
         .flat_map(char::escape_debug)
         .collect()
+}
+
+impl Serialize for PortRange {
+    /// As the kernel prints it, with a blank.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{} {}", self.first, self.last))
+    }
+}
+
+impl<'de> Deserialize<'de> for PortRange {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parsed(deserializer)
+    }
+}
+
+impl Serialize for ReservedPorts {
+    /// As the kernel prints it: `80,8000-8010`.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ReservedPorts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parsed(deserializer)
+    }
+}
+
+fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err = RangeError>,
+{
+    String::deserialize(deserializer)?
+        .parse()
+        .map_err(de::Error::custom)
 }
 
 #[cfg(test)]

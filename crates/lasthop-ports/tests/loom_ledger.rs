@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lasthop_ports::{
-    Ended, Grant, Holding, HostPorts, Ledger, Plan, Snapshot, TimeWaitReuse, Walk,
+    Ended, Grant, Holding, HostPorts, Ledger, PairCounts, Plan, TimeWaitReuse, Walk,
 };
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
@@ -154,7 +154,7 @@ fn a_reading_takes_nothing_from_those_who_lease_cool_and_release_meanwhile() {
         };
         let before = ledger.before_reading(now);
         // It began before the connection was closed, and so saw it and no TIME_WAIT.
-        let mut seen = Snapshot::new(TimeWaitReuse::Loopback(SECOND));
+        let mut seen = PairCounts::new(TimeWaitReuse::Loopback(SECOND));
         seen.add(local(), local(), Holding::Connection);
         ledger.correct(&before, &seen);
         ledger.check_invariants();
@@ -183,7 +183,7 @@ fn a_reading_while_one_cools_and_one_leases_leaves_every_limit_kept() {
         };
         let before = ledger.before_reading(now);
         // Ours, and one of others: so the pair is full, or was when the reading began.
-        let mut seen = Snapshot::new(TimeWaitReuse::Loopback(SECOND));
+        let mut seen = PairCounts::new(TimeWaitReuse::Loopback(SECOND));
         seen.add(local(), local(), Holding::Connection);
         seen.add(local(), local(), Holding::Connection);
         ledger.correct(&before, &seen);

@@ -26,10 +26,10 @@ pub use lease::{Ended, Lease};
 pub use pair::{Proof, Usage};
 pub use walk::{Grant, Refusal, Walk};
 
+use crate::counts::PairCounts;
 use crate::host::{HostPorts, TimeWaitReuse};
 use crate::plan::{Plan, PlannedPair, STAGE_PAIRS_MAX, STAGES_MAX};
 use crate::range::{PortRange, ReservedPorts};
-use crate::snapshot::Snapshot;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use gate::GatedStage;
 use pair::Pair;
@@ -163,7 +163,7 @@ impl Ledger {
 
     /// Corrects the account by a reading: what others hold is seen, what the kernel refused is open again where there
     /// is room, and what was thought to cool is forgotten where there is no TIME_WAIT.
-    pub fn correct(&self, before: &[(u32, u32)], reading: &Snapshot) {
+    pub fn correct(&self, before: &[(u32, u32)], reading: &PairCounts) {
         for ((source, destination), seen) in reading.pairs() {
             if seen.held > 0
                 && let Some(number) = self.plan.number_of(source, destination)

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use super::ring::{Ring, step};
-use crate::snapshot::PairCount;
+use crate::counts::PairCount;
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
 
 /// Bits of one count. A pair has 65,535 ports; what others hold is cut to what fits.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use lasthop_ports::ledger::Usage;
 use lasthop_ports::{
-    Condition, Ended, Grant, Holding, HostPorts, Lease, Refusal, Snapshot, TimeWaitReuse, Walk,
+    Condition, Ended, Grant, Holding, HostPorts, Lease, PairCounts, Refusal, TimeWaitReuse, Walk,
 };
 use proptest::prelude::*;
 
@@ -302,7 +302,7 @@ impl History {
     /// A reading that sees all of ours and so many of others. Settled before, as a crowded ledger is.
     fn reading(&mut self, others: &[u32]) {
         let before = self.bench.ledger.before_reading(self.bench.now());
-        let mut seen = Snapshot::new(TimeWaitReuse::Loopback(COOLING));
+        let mut seen = PairCounts::new(TimeWaitReuse::Loopback(COOLING));
         for (pair, foreign) in others.iter().enumerate() {
             let planned = self.bench.ledger.planned(u32::try_from(pair).unwrap());
             let (source, destination) = (planned.source.unwrap(), planned.destination.ip());
@@ -363,7 +363,7 @@ proptest! {
         }
         history.leases.clear();
         history.bench.pass(2 * COOLING);
-        history.bench.ledger.correct(&history.bench.ledger.before_reading(history.bench.now()), &Snapshot::new(TimeWaitReuse::Loopback(COOLING)));
+        history.bench.ledger.correct(&history.bench.ledger.before_reading(history.bench.now()), &PairCounts::new(TimeWaitReuse::Loopback(COOLING)));
         history.bench.ledger.check_invariants();
         prop_assert_eq!(history.bench.usage(), ["127.0.0.1 -> 127.0.0.1: 0+0+0"]);
         history.bench.pass(BARRED_BESIDE_OTHERS);

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use lasthop_ports::snapshot::SNAPSHOT_PAIRS_MAX;
-use lasthop_ports::{Condition, Ended, Holding, HostPorts, Refusal, Snapshot, TimeWaitReuse, Walk};
+use lasthop_ports::counts::COUNTED_PAIRS_MAX;
+use lasthop_ports::{
+    Condition, Ended, Holding, HostPorts, PairCounts, Refusal, TimeWaitReuse, Walk,
+};
 
 use crate::support::{Bench, SECOND, block, host, ip, kernel, millis, pair_of, spilling};
 
@@ -13,8 +15,8 @@ fn cooled_for(time: Duration) -> Holding {
 }
 
 /// A reading that saw these, from one source each, towards 127.0.0.1.
-fn reading(seen: &[(&str, u32, Holding)]) -> Snapshot {
-    let mut reading = Snapshot::new(TimeWaitReuse::Loopback(SECOND));
+fn reading(seen: &[(&str, u32, Holding)]) -> PairCounts {
+    let mut reading = PairCounts::new(TimeWaitReuse::Loopback(SECOND));
     for (source, count, holding) in seen {
         for _ in 0..*count {
             reading.add(ip(source), ip("127.0.0.1"), *holding);
@@ -105,7 +107,7 @@ fn what_is_not_in_time_wait_does_not_cool() {
     assert_eq!(bench.usage(), ["127.0.0.1 -> 127.0.0.1: 0+6+0"]);
     // The kernel has dropped four of them (net.ipv4.tcp_max_tw_buckets).
     let before = bench.ledger.before_reading(bench.now());
-    let mut seen = Snapshot::new(TimeWaitReuse::Never);
+    let mut seen = PairCounts::new(TimeWaitReuse::Never);
     for age in [10, 20] {
         seen.add(
             ip("127.0.0.1"),
@@ -214,7 +216,7 @@ fn nothing_is_put_down_to_a_pair_whose_source_is_not_known() {
         condition: Condition::None,
     };
     let bench = Bench::new(vec![far], host(10));
-    let mut seen = Snapshot::new(TimeWaitReuse::Never);
+    let mut seen = PairCounts::new(TimeWaitReuse::Never);
     for _ in 0..10 {
         seen.add(ip("10.9.9.1"), ip("10.9.9.9"), Holding::Connection);
     }
@@ -227,8 +229,8 @@ fn nothing_is_put_down_to_a_pair_whose_source_is_not_known() {
 #[test]
 fn a_reading_of_more_pairs_than_the_plan_has_makes_no_more_accounts() {
     let bench = Bench::new(spilling("127.64.0.0/16"), host(10));
-    let mut seen = Snapshot::new(TimeWaitReuse::Never);
-    for n in 0..u32::try_from(SNAPSHOT_PAIRS_MAX).unwrap() {
+    let mut seen = PairCounts::new(TimeWaitReuse::Never);
+    for n in 0..u32::try_from(COUNTED_PAIRS_MAX).unwrap() {
         let source = std::net::Ipv4Addr::from_bits(0x7f40_0001 + n);
         seen.add(source.into(), ip("127.0.0.1"), Holding::Connection);
     }

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 pub use account::{Account, NoPorts, PairInUse};
 pub use proof::origin;
-pub use reading::{listener, listens_everywhere, snapshot};
+pub use reading::{listener, listens_everywhere, pair_counts};
 use watcher::Alarm;
 pub use watcher::Watcher;
 

@@ -7,7 +7,7 @@ use lasthop_kernel::sock_diag::{self, Destination, DiagError, TcpFilter, TcpList
 use lasthop_kernel::socket::TcpState;
 use lasthop_ports::host::TIME_WAIT;
 use lasthop_ports::ledger::Gate;
-use lasthop_ports::{Condition, Holding, Ledger, Plan, Snapshot, TimeWaitReuse};
+use lasthop_ports::{Condition, Holding, Ledger, PairCounts, Plan, TimeWaitReuse};
 
 /// Reads and corrects. How the app listens comes first, because it is soon told and requests may wait for the word; the
 /// dump of connections takes the kernel a walk over its whole table, 10 ms where that is large.
@@ -24,7 +24,7 @@ pub(super) fn read_gate(ledger: &Ledger) {
 
 fn read_connections(ledger: &Ledger) -> Result<(), DiagError> {
     let before = ledger.before_reading(Instant::now());
-    let reading = snapshot(ledger.plan(), ledger.reuse())?;
+    let reading = pair_counts(ledger.plan(), ledger.reuse())?;
     ledger.correct(&before, &reading);
     Ok(())
 }
@@ -33,8 +33,8 @@ fn read_connections(ledger: &Ledger) -> Result<(), DiagError> {
 ///
 /// # Errors
 /// [`DiagError`].
-pub fn snapshot(plan: &Plan, reuse: TimeWaitReuse) -> Result<Snapshot, DiagError> {
-    let mut reading = Snapshot::new(reuse);
+pub fn pair_counts(plan: &Plan, reuse: TimeWaitReuse) -> Result<PairCounts, DiagError> {
+    let mut reading = PairCounts::new(reuse);
     let filter = TcpFilter {
         destination: Some(destination(plan)),
         ..TcpFilter::default()

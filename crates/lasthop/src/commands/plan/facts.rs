@@ -8,7 +8,7 @@ use lasthop_kernel::connect::UnixTarget;
 use lasthop_kernel::sock_diag::{self, DiagError};
 use lasthop_kernel::{limits, memory, sysctl};
 use lasthop_ports::ledger::Gate;
-use lasthop_ports::{Condition, HostPorts, Plan, Snapshot};
+use lasthop_ports::{Condition, HostPorts, PairCounts, Plan};
 
 use crate::config::{Config, Target, Upstream};
 use crate::ports::{self, survey};
@@ -53,7 +53,7 @@ pub(super) struct PortFacts {
     /// Whether the app is to be reached at every address that connections can be spread to.
     pub(super) everywhere: Result<Gate, Unseen>,
     /// Who holds ports now.
-    pub(super) taken: Result<Snapshot, Unseen>,
+    pub(super) taken: Result<PairCounts, Unseen>,
 }
 
 impl PortFacts {
@@ -142,7 +142,7 @@ fn target_facts(
         ports: Some(PortFacts {
             is_local,
             everywhere: ports::listens_everywhere(&plan).map_err(|error| why(&error)),
-            taken: ports::snapshot(&plan, host.reuse).map_err(|error| why(&error)),
+            taken: ports::pair_counts(&plan, host.reuse).map_err(|error| why(&error)),
             plan,
         }),
     }

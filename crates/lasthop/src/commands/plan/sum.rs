@@ -125,10 +125,10 @@ fn target_limits(target: &TargetFacts, facts: &Facts) -> Limits {
 /// The terms are those of the stages, in their order.
 fn taken(ports: &PortFacts, terms: &[Term]) -> Taken {
     let mut taken = Taken::default();
-    let Ok(snapshot) = &ports.taken else {
+    let Ok(counts) = &ports.taken else {
         return taken;
     };
-    for ((source, destination), count) in snapshot.pairs() {
+    for ((source, destination), count) in counts.pairs() {
         let number = ports.plan.number_of(source, destination);
         let pair = number.and_then(|number| ports.plan.pair(number));
         let term = pair.and_then(|pair| terms.get(pair.stage));

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use lasthop_ports::{
-    AddressBlock, Condition, Holding, HostPorts, Plan, Snapshot, Sources, Stage, TimeWaitReuse,
+    AddressBlock, Condition, Holding, HostPorts, PairCounts, Plan, Sources, Stage, TimeWaitReuse,
 };
 use proptest::prelude::*;
 
@@ -61,8 +61,8 @@ fn auto() -> Plan {
 }
 
 /// Seven connections from 127.0.0.1, one from 127.64.0.1, two in TIME_WAIT of which one is old, one of somebody else's.
-fn taken() -> Snapshot {
-    let mut taken = Snapshot::new(TimeWaitReuse::Loopback(Duration::from_secs(1)));
+fn taken() -> PairCounts {
+    let mut taken = PairCounts::new(TimeWaitReuse::Loopback(Duration::from_secs(1)));
     let app = ip("127.0.0.1");
     for _ in 0..7 {
         taken.add(ip("127.0.0.1"), app, Holding::Connection);
@@ -324,11 +324,11 @@ proptest! {
     #[test]
     fn the_terms_add_up(first in 1024u16..=60000, width in 0u16..=5000, live in 0u32..200, is_open in any::<bool>()) {
         let mut target = tcp_facts(if is_open { Gate::Open } else { Gate::Shut });
-        let mut snapshot = Snapshot::new(TimeWaitReuse::Never);
+        let mut counts = PairCounts::new(TimeWaitReuse::Never);
         for _ in 0..live {
-            snapshot.add(ip("127.64.0.2"), ip("127.0.0.1"), Holding::Connection);
+            counts.add(ip("127.64.0.2"), ip("127.0.0.1"), Holding::Connection);
         }
-        target.ports.as_mut().unwrap().taken = Ok(snapshot);
+        target.ports.as_mut().unwrap().taken = Ok(counts);
         let mut facts = facts(target);
         facts.ports = host(&format!("{first} {}", first + width), "");
         let sum = TargetSum::of(&facts.targets[0][0], &facts);

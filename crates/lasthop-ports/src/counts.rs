@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::host::{TIME_WAIT, TimeWaitReuse};
 
-/// Pairs that are counted; more only add to [`Snapshot::uncounted`]. Far more than one host uses towards one app.
-pub const SNAPSHOT_PAIRS_MAX: usize = 65_536;
+/// Pairs that are counted; more only add to [`PairCounts::uncounted`]. Far more than one host uses towards one app.
+pub const COUNTED_PAIRS_MAX: usize = 65_536;
 
 /// What one entry of the table is, as far as ports go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,13 +31,13 @@ pub struct PairCount {
 
 /// The counts of one reading towards one port.
 #[derive(Debug, Clone)]
-pub struct Snapshot {
+pub struct PairCounts {
     reuse: TimeWaitReuse,
     pairs: HashMap<(IpAddr, IpAddr), PairCount>,
     uncounted: u64,
 }
 
-impl Snapshot {
+impl PairCounts {
     /// An empty reading on a host where TIME_WAIT can be reused like this.
     #[must_use]
     pub fn new(reuse: TimeWaitReuse) -> Self {
@@ -51,7 +51,7 @@ impl Snapshot {
     /// Counts one entry of the table: our side, the app's side, and what it is.
     pub fn add(&mut self, source: IpAddr, destination: IpAddr, holding: Holding) {
         let pair = (source.to_canonical(), destination.to_canonical());
-        if self.pairs.len() >= SNAPSHOT_PAIRS_MAX && !self.pairs.contains_key(&pair) {
+        if self.pairs.len() >= COUNTED_PAIRS_MAX && !self.pairs.contains_key(&pair) {
             self.uncounted += 1;
             return;
         }
@@ -83,7 +83,7 @@ impl Snapshot {
         self.pairs.iter().map(|(pair, count)| (*pair, *count))
     }
 
-    /// Entries on pairs beyond [`SNAPSHOT_PAIRS_MAX`].
+    /// Entries on pairs beyond [`COUNTED_PAIRS_MAX`].
     #[must_use]
     pub const fn uncounted(&self) -> u64 {
         self.uncounted
@@ -100,39 +100,36 @@ mod tests {
 
     #[test]
     fn time_wait_holds_a_port_until_it_can_be_reused() {
-        let mut snapshot = Snapshot::new(TimeWaitReuse::Loopback(Duration::from_secs(1)));
+        let mut counts = PairCounts::new(TimeWaitReuse::Loopback(Duration::from_secs(1)));
         let (local, app) = (ip("127.0.0.1"), ip("127.0.0.1"));
-        snapshot.add(local, app, Holding::Connection);
-        snapshot.add(local, app, Holding::TimeWait(Duration::from_millis(59_500)));
-        snapshot.add(local, app, Holding::TimeWait(Duration::from_millis(58_900)));
-        let seen = snapshot.pair(local, app);
+        counts.add(local, app, Holding::Connection);
+        counts.add(local, app, Holding::TimeWait(Duration::from_millis(59_500)));
+        counts.add(local, app, Holding::TimeWait(Duration::from_millis(58_900)));
+        let seen = counts.pair(local, app);
         assert_eq!((seen.held, seen.time_wait), (2, 2));
         let far = ip("10.9.9.9");
-        snapshot.add(far, far, Holding::TimeWait(Duration::from_millis(100)));
-        assert_eq!(snapshot.pair(far, far).held, 1);
+        counts.add(far, far, Holding::TimeWait(Duration::from_millis(100)));
+        assert_eq!(counts.pair(far, far).held, 1);
     }
 
     #[test]
     fn addresses_in_ipv6_clothes_count_with_their_ipv4_selves() {
-        let mut snapshot = Snapshot::new(TimeWaitReuse::Never);
-        snapshot.add(ip("::ffff:127.0.0.1"), ip("127.0.0.1"), Holding::Connection);
-        assert_eq!(snapshot.pair(ip("127.0.0.1"), ip("127.0.0.1")).held, 1);
-        assert_eq!(
-            snapshot.pair(ip("127.0.0.1"), ip("::ffff:127.0.0.1")).held,
-            1
-        );
+        let mut counts = PairCounts::new(TimeWaitReuse::Never);
+        counts.add(ip("::ffff:127.0.0.1"), ip("127.0.0.1"), Holding::Connection);
+        assert_eq!(counts.pair(ip("127.0.0.1"), ip("127.0.0.1")).held, 1);
+        assert_eq!(counts.pair(ip("127.0.0.1"), ip("::ffff:127.0.0.1")).held, 1);
     }
 
     #[test]
     fn what_is_beyond_the_bound_is_counted_as_such() {
-        let mut snapshot = Snapshot::new(TimeWaitReuse::Never);
+        let mut counts = PairCounts::new(TimeWaitReuse::Never);
         let app = ip("127.0.0.1");
-        for n in 0..=u32::try_from(SNAPSHOT_PAIRS_MAX).unwrap() {
+        for n in 0..=u32::try_from(COUNTED_PAIRS_MAX).unwrap() {
             let source = std::net::Ipv4Addr::from_bits(0x7f40_0001 + n);
-            snapshot.add(source.into(), app, Holding::Connection);
+            counts.add(source.into(), app, Holding::Connection);
         }
-        snapshot.add(ip("127.64.0.1"), app, Holding::Connection);
-        assert_eq!(snapshot.uncounted(), 1);
-        assert_eq!(snapshot.pair(ip("127.64.0.1"), app).held, 2);
+        counts.add(ip("127.64.0.1"), app, Holding::Connection);
+        assert_eq!(counts.uncounted(), 1);
+        assert_eq!(counts.pair(ip("127.64.0.1"), app).held, 2);
     }
 }

@@ -1,0 +1,5 @@
+//! The doctor: one look at a host, the findings about it, and how they are told.
+//!
+//! Reads the kernel's tables into a [`Snapshot`](lasthop_ports::Snapshot), has `lasthop-ports` judge it, looks for the
+//! owners of what was found, and renders the outcome for people and for programs. It is in nobody's path, works for any
+//! proxy on the host and changes nothing. Why it is cut like this is in docs/decisions/0011-doctor.md.
