@@ -31,21 +31,24 @@ const FLAG_CREATE: u16 = 0x400;
 /// One request has one answer, so one number will do.
 const SEQUENCE: u32 = 1;
 
-/// Whether a listing is of one moment.
+/// Whether a listing is whole, and of one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Complete {
     /// As far as the kernel says.
     Yes,
     /// What was listed changed while it was (`NLM_F_DUMP_INTR`): some may be missing, some may be told twice.
     Changed,
+    /// There was more than is told: a bound of the caller's was reached.
+    Cut,
 }
 
 impl Complete {
     /// Two listings together.
     pub(crate) fn and(self, other: Self) -> Self {
         match (self, other) {
+            (Self::Cut, _) | (_, Self::Cut) => Self::Cut,
+            (Self::Changed, _) | (_, Self::Changed) => Self::Changed,
             (Self::Yes, Self::Yes) => Self::Yes,
-            _ => Self::Changed,
         }
     }
 }

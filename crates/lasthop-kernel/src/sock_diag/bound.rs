@@ -8,7 +8,7 @@ use super::tcp::{TcpStates, Wanted};
 use super::{Complete, DiagError};
 use crate::route;
 use crate::socket::TcpState;
-use crate::wire::inet_diag::{Filter, InetSocket};
+use crate::wire::inet_diag::{Filter, InetSocket, Memory};
 use lasthop_ports::PortRange;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -179,6 +179,7 @@ fn list(
         ipv4: true,
         local_port: 0,
         peer_port: 0,
+        memory: Memory::Untold,
     };
     wanted.list(filter, visit)
 }

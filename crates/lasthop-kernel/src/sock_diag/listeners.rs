@@ -1,13 +1,15 @@
-//! Who listens on a port, and how long the queue before it is.
+//! Who listens on a port or on any, how long the queue before it is, and what it had to drop.
 
-use super::DiagError;
 use super::tcp::{TcpStates, Wanted};
+use super::{Complete, DiagError};
 use crate::socket::TcpState;
-use crate::wire::inet_diag::Filter;
+use crate::wire::inet_diag::{Filter, InetSocket, Memory};
 use std::net::{IpAddr, SocketAddr};
 
-/// Listeners that [`tcp_listeners`] tells at most. One port has one, or one for each worker with `SO_REUSEPORT`.
-pub const LISTENERS_MAX: usize = 4096;
+/// Listeners that [`tcp_listeners`] and [`every_tcp_listener`] tell at most. One port has one, or one for each worker
+/// with `SO_REUSEPORT`; a host of many containers publishes each of their ports on two families, and a proxy on 64 cores
+/// has 64 of each of its addresses. Some 1.5 MiB.
+pub const LISTENERS_MAX: usize = 16_384;
 
 /// A TCP listener of this network namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,11 @@ pub struct TcpListening {
     pub uid: u32,
     /// The inode by which [`owner::of`](crate::owner::of) finds the process.
     pub inode: u64,
+    /// The cgroup of the process that made it: the inode of its directory in the tree of version 2. Told since Linux 5.7.
+    pub cgroup: Option<u64>,
+    /// Connections that it has refused or dropped since it began to listen, most of them because its queue was full
+    /// (`tcp_listendrop` in include/net/tcp.h). Wraps.
+    pub drops: u32,
 }
 
 impl TcpListening {
@@ -52,26 +59,55 @@ impl TcpListening {
 /// # Errors
 /// [`DiagError`].
 pub fn tcp_listeners(port: u16) -> Result<Vec<TcpListening>, DiagError> {
+    listening(port).map(|(listeners, _)| listeners)
+}
+
+/// Who listens on any port, of both families, at most [`LISTENERS_MAX`] of them: [`Complete::Cut`] says that there are
+/// more.
+///
+/// # Errors
+/// [`DiagError`].
+pub fn every_tcp_listener() -> Result<(Vec<TcpListening>, Complete), DiagError> {
+    listening(0)
+}
+
+/// Who listens on `port`; 0 is any.
+fn listening(port: u16) -> Result<(Vec<TcpListening>, Complete), DiagError> {
     let mut listeners = Vec::new();
+    let mut cut = Complete::Yes;
     let wanted = Wanted {
         states: TcpStates::of(&[TcpState::Listen]).bits(),
         ipv4: true,
         local_port: port,
         peer_port: 0,
+        memory: Memory::Told,
     };
-    wanted.list(Filter::default(), |socket| {
-        if socket.local.port() == port && listeners.len() < LISTENERS_MAX {
-            listeners.push(TcpListening {
-                address: socket.local,
-                v6only: socket.v6only.unwrap_or(false),
-                queue: socket.receive_queue,
-                backlog: socket.send_queue,
-                uid: socket.uid,
-                inode: socket.inode.into(),
-            });
+    let complete = wanted.list(Filter::default(), |socket| {
+        if port != 0 && socket.local.port() != port {
+            return;
+        }
+        if listeners.len() < LISTENERS_MAX {
+            listeners.push(socket.into());
+        } else {
+            cut = Complete::Cut;
         }
     })?;
-    Ok(listeners)
+    Ok((listeners, complete.and(cut)))
+}
+
+impl From<InetSocket> for TcpListening {
+    fn from(socket: InetSocket) -> Self {
+        Self {
+            address: socket.local,
+            v6only: socket.v6only.unwrap_or(false),
+            queue: socket.receive_queue,
+            backlog: socket.send_queue,
+            uid: socket.uid,
+            inode: socket.inode.into(),
+            cgroup: socket.cgroup,
+            drops: socket.drops.unwrap_or(0),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +122,8 @@ mod tests {
             backlog: 128,
             uid: 0,
             inode: 1,
+            cgroup: None,
+            drops: 0,
         };
         listening.takes(target.parse().unwrap())
     }

@@ -11,9 +11,9 @@ mod unix;
 
 pub use crate::netlink::Complete;
 pub use bound::{Hold, PORT_HOLDERS_MAX, PortHolder, PortHolders, bound};
-pub use listeners::{LISTENERS_MAX, TcpListening, tcp_listeners};
+pub use listeners::{LISTENERS_MAX, TcpListening, every_tcp_listener, tcp_listeners};
 pub use tcp::{Destination, TcpEntry, TcpFilter, TcpStates, tcp};
-pub use unix::{UnixListening, unix_listener};
+pub use unix::{UnixEntry, UnixFile, UnixListening, unix_listener, unix_sockets};
 
 use crate::netlink::{self, NetlinkError};
 use std::io;

@@ -2,7 +2,7 @@
 
 use super::{Complete, DiagError, dump};
 use crate::socket::TcpState;
-use crate::wire::inet_diag::{self, Filter, INET_DIAG_REQ_BYTECODE, InetSocket};
+use crate::wire::inet_diag::{self, Filter, INET_DIAG_REQ_BYTECODE, InetSocket, Memory};
 use lasthop_ports::PortRange;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -125,6 +125,9 @@ pub struct TcpEntry {
     pub uid: u32,
     /// The inode by which [`owner::of`](crate::owner::of) finds the process; 0 where no descriptor belongs to it.
     pub inode: u64,
+    /// The cgroup of the process that made it: the inode of its directory in the tree of version 2. Told since Linux 5.7;
+    /// not of TIME_WAIT, nor of one whose handshake is under way.
+    pub cgroup: Option<u64>,
 }
 
 impl From<InetSocket> for TcpEntry {
@@ -143,6 +146,7 @@ impl From<InetSocket> for TcpEntry {
             send_queue: socket.send_queue,
             uid: socket.uid,
             inode: socket.inode.into(),
+            cgroup: socket.cgroup,
         }
     }
 }
@@ -177,6 +181,7 @@ pub fn tcp(filter: &TcpFilter, mut visit: impl FnMut(TcpEntry)) -> Result<Comple
         peer_port: destination
             .and_then(|destination| destination.port)
             .unwrap_or(0),
+        memory: Memory::Untold,
     };
     wanted.list(program, |socket| visit(socket.into()))
 }
@@ -188,6 +193,7 @@ pub(super) struct Wanted {
     pub(super) ipv4: bool,
     pub(super) local_port: u16,
     pub(super) peer_port: u16,
+    pub(super) memory: Memory,
 }
 
 impl Wanted {
@@ -206,7 +212,13 @@ impl Wanted {
         // A request for both families at once is not taken.
         for family in &families[usize::from(!self.ipv4)..] {
             let family = u8::try_from(*family).unwrap_or_default();
-            let body = inet_diag::request(family, self.states, self.local_port, self.peer_port);
+            let body = inet_diag::request(
+                family,
+                self.states,
+                self.local_port,
+                self.peer_port,
+                self.memory,
+            );
             complete = complete.and(dump(&body, &attributes, |payload| {
                 if let Some(socket) = inet_diag::parse(payload) {
                     visit(socket);

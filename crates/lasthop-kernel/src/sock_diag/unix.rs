@@ -1,4 +1,4 @@
-//! Who listens on a Unix socket, and how long the queue before it is.
+//! Unix sockets: who listens on one, how long the queue before it is, and all there are.
 
 use super::{Complete, DiagError, dump};
 use crate::connect::UnixTarget;
@@ -44,6 +44,83 @@ pub fn unix_listener(target: &UnixTarget) -> Result<Option<UnixListening>, DiagE
         }
     })?;
     Ok(by_file.or(by_name))
+}
+
+/// A Unix socket of this network namespace that listens or is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnixEntry<'a> {
+    /// Where it stands: [`TcpState::Listen`] or [`TcpState::Established`]; the kernel uses the numbers of TCP.
+    pub state: TcpState,
+    /// The name it was bound to: a path as the program gave it, without the zero byte at its end, or a zero byte and an
+    /// abstract name. The accepted end of a connection has the name of its listener, the other end mostly none.
+    pub name: Option<&'a [u8]>,
+    /// The file of that path when it was bound. By now the path may lead to another, or to none.
+    pub file: Option<UnixFile>,
+    /// The inode by which [`owner::of`](crate::owner::of) finds the process.
+    pub inode: u64,
+    /// The inode of the socket at the other end; 0 where that has not been accepted yet. It is not listed itself then.
+    pub peer: Option<u64>,
+    /// Bytes waiting to be read; of a listener, connections waiting to be accepted.
+    pub queue: u32,
+    /// Of a listener: how many may wait. One more than this do, then connect(2) says `EAGAIN`.
+    pub backlog: Option<u32>,
+    /// The user who made it (told since Linux 5.3).
+    pub uid: Option<u32>,
+}
+
+/// A file as the kernel numbers it inside, which is not as stat(2) tells it: [`UnixFile::of`] translates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct UnixFile {
+    /// The device: the major number above the lowest 20 bits, the minor number in them. On file systems that tell
+    /// stat(2) another device than the kernel's own (subvolumes of btrfs, some overlays) it fits no [`UnixFile::of`].
+    pub device: u32,
+    /// The lower half of the inode number.
+    pub inode: u32,
+}
+
+impl UnixFile {
+    /// A file by what stat(2) says of it; `None` where its device has a number beyond what the kernel packs.
+    #[must_use]
+    pub fn of(file: &Metadata) -> Option<Self> {
+        kernel_file(file).map(Self::from)
+    }
+}
+
+impl From<File> for UnixFile {
+    fn from(File { device, inode }: File) -> Self {
+        Self { device, inode }
+    }
+}
+
+impl<'a> From<UnixSocket<'a>> for UnixEntry<'a> {
+    fn from(socket: UnixSocket<'a>) -> Self {
+        let state = TcpState::from(socket.state);
+        let (queue, second) = socket.queues.unzip();
+        Self {
+            state,
+            name: socket.name,
+            file: socket.file.map(UnixFile::from),
+            inode: socket.inode.into(),
+            peer: socket.peer.map(u64::from),
+            queue: queue.unwrap_or(0),
+            backlog: second.filter(|_| state == TcpState::Listen),
+            uid: socket.uid,
+        }
+    }
+}
+
+/// Has `visit` see every Unix socket that listens or is connected, in no order: those of this network namespace, which
+/// is where they were made. Those that come or go meanwhile may or may not be seen.
+///
+/// # Errors
+/// [`DiagError`]; some may have been visited before it.
+pub fn unix_sockets(mut visit: impl FnMut(UnixEntry<'_>)) -> Result<Complete, DiagError> {
+    let states = 1 << TcpState::Listen.number() | 1 << TcpState::Established.number();
+    dump(&unix_diag::request(states), &[], |payload| {
+        if let Some(socket) = unix_diag::parse(payload) {
+            visit(socket.into());
+        }
+    })
 }
 
 fn listening(socket: &UnixSocket<'_>) -> Option<UnixListening> {
@@ -125,7 +202,9 @@ mod tests {
             inode: 1,
             name: Some(name),
             file: Some(File { device, inode }),
+            peer: None,
             queues: None,
+            uid: None,
         };
         let name = path.as_os_str().as_bytes();
         assert!(wanted.has_file_of(&with(b"elsewhere", device, inode)));

@@ -16,8 +16,14 @@ const REQUEST_BYTES: usize = 56;
 /// The attribute of a request that carries the filter.
 pub const INET_DIAG_REQ_BYTECODE: u16 = 1;
 
+const INET_DIAG_SKMEMINFO: u16 = 7;
 const INET_DIAG_SKV6ONLY: u16 = 11;
+const INET_DIAG_CGROUP_ID: u16 = 21;
 const INET_DIAG_SOCKOPT: u16 = 22;
+
+/// Where the count of drops stands among the numbers of `INET_DIAG_SKMEMINFO` (`SK_MEMINFO_DROPS`,
+/// linux/sock_diag.h).
+const SK_MEMINFO_DROPS: usize = 8;
 
 const INET_DIAG_BC_JMP: u8 = 1;
 const INET_DIAG_BC_AUTO: u8 = 6;
@@ -50,6 +56,10 @@ pub struct InetSocket {
     pub v6only: Option<bool>,
     /// Whether `IP_BIND_ADDRESS_NO_PORT` was set (told since Linux 5.14; not of TIME_WAIT).
     pub no_port: Option<bool>,
+    /// The cgroup of the process that made it, of version 2 (told since Linux 5.7).
+    pub cgroup: Option<u64>,
+    /// How often it has dropped something, of a listener connections; told where the request asks for memory.
+    pub drops: Option<u32>,
 }
 
 /// Reads one record; `None` where it is cut or of a family other than IPv4 and IPv6.
@@ -68,6 +78,8 @@ pub fn parse(payload: &[u8]) -> Option<InetSocket> {
         inode: u32_at(payload, 68)?,
         v6only: None,
         no_port: None,
+        cgroup: None,
+        drops: None,
     };
     for (kind, value) in Attributes::new(payload.get(RECORD_BYTES..)?) {
         match (kind, value) {
@@ -80,6 +92,12 @@ pub fn parse(payload: &[u8]) -> Option<InetSocket> {
                     0x80
                 };
                 socket.no_port = Some(second & bit != 0);
+            }
+            (INET_DIAG_CGROUP_ID, value) => {
+                socket.cgroup = array(value, 0).map(u64::from_ne_bytes);
+            }
+            (INET_DIAG_SKMEMINFO, value) => {
+                socket.drops = u32_at(value, SK_MEMINFO_DROPS * size_of::<u32>());
             }
             _ => {}
         }
@@ -98,12 +116,33 @@ fn end(payload: &[u8], family: i32, port_at: usize, address_at: usize) -> Option
     Some(SocketAddr::new(address, port))
 }
 
+/// Whether a request asks for counts of memory and of drops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// It does.
+    Told,
+    /// It does not.
+    Untold,
+}
+
 /// The fixed part of a request for TCP sockets of one address family; a port of 0 is any. `states` has a bit for each
-/// of the kernel's numbers.
+/// of the kernel's numbers. With `memory` each socket comes with its counts of memory and of drops, which costs a lock
+/// and forty bytes each.
 #[must_use]
-pub fn request(family: u8, states: u32, local_port: u16, peer_port: u16) -> Vec<u8> {
+pub fn request(
+    family: u8,
+    states: u32,
+    local_port: u16,
+    peer_port: u16,
+    memory: Memory,
+) -> Vec<u8> {
     let protocol = u8::try_from(libc::IPPROTO_TCP).unwrap_or_default();
-    let mut body = vec![family, protocol, 0, 0];
+    let extensions = match memory {
+        // The bits count from the first attribute, which is number 1.
+        Memory::Told => 1 << (INET_DIAG_SKMEMINFO - 1),
+        Memory::Untold => 0,
+    };
+    let mut body = vec![family, protocol, extensions, 0];
     body.extend_from_slice(&states.to_ne_bytes());
     body.extend_from_slice(&local_port.to_be_bytes());
     body.extend_from_slice(&peer_port.to_be_bytes());
@@ -206,7 +245,7 @@ mod tests {
     use super::*;
     use crate::wire::maim;
 
-    /// A record as the kernel writes it, with two attributes.
+    /// A record as the kernel writes it, with four attributes.
     fn record(family: i32, address: &[u8]) -> Vec<u8> {
         let mut bytes = vec![u8::try_from(family).unwrap(), 6, 3, 0];
         bytes.extend_from_slice(&[0x9c, 0x40, 0x00, 0x50]);
@@ -219,6 +258,12 @@ mod tests {
             bytes.extend_from_slice(&field.to_ne_bytes());
         }
         bytes.extend_from_slice(&[5, 0, 11, 0, 1, 0, 0, 0, 6, 0, 22, 0, 0, 1, 0, 0]);
+        bytes.extend_from_slice(&[12, 0, 21, 0]);
+        bytes.extend_from_slice(&0x1_0000_2a2a_u64.to_ne_bytes());
+        bytes.extend_from_slice(&[40, 0, 7, 0]);
+        for number in 0..9u32 {
+            bytes.extend_from_slice(&(number * 11).to_ne_bytes());
+        }
         bytes
     }
 
@@ -234,6 +279,10 @@ mod tests {
         assert_eq!((socket.receive_queue, socket.send_queue), (1, 2));
         assert_eq!((socket.uid, socket.inode), (1000, 4711));
         assert_eq!(socket.v6only, Some(true));
+        assert_eq!(
+            (socket.cgroup, socket.drops),
+            (Some(0x1_0000_2a2a), Some(88))
+        );
         if cfg!(target_endian = "little") {
             assert_eq!(socket.no_port, Some(true));
         }

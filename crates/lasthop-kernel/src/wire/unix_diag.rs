@@ -8,11 +8,15 @@ const RECORD_BYTES: usize = 16;
 
 const UNIX_DIAG_NAME: u16 = 0;
 const UNIX_DIAG_VFS: u16 = 1;
+const UNIX_DIAG_PEER: u16 = 2;
 const UNIX_DIAG_RQLEN: u16 = 4;
+const UNIX_DIAG_UID: u16 = 7;
 
 const UDIAG_SHOW_NAME: u32 = 0x1;
 const UDIAG_SHOW_VFS: u32 = 0x2;
+const UDIAG_SHOW_PEER: u32 = 0x4;
 const UDIAG_SHOW_RQLEN: u32 = 0x10;
+const UDIAG_SHOW_UID: u32 = 0x40;
 
 /// A Unix socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +29,13 @@ pub struct UnixSocket<'a> {
     pub name: Option<&'a [u8]>,
     /// The file of that path.
     pub file: Option<File>,
-    /// Of a listener: connections waiting to be accepted, and the backlog.
+    /// The inode of the socket at the other end.
+    pub peer: Option<u32>,
+    /// Of a listener: connections waiting to be accepted, and the backlog. Of others: bytes waiting to be read, and bytes
+    /// that the other end has not read.
     pub queues: Option<(u32, u32)>,
+    /// The user who made it (told since Linux 5.3).
+    pub uid: Option<u32>,
 }
 
 /// A file as the kernel numbers it inside.
@@ -49,7 +58,9 @@ pub fn parse(payload: &[u8]) -> Option<UnixSocket<'_>> {
         inode: u32_at(payload, 4)?,
         name: None,
         file: None,
+        peer: None,
         queues: None,
+        uid: None,
     };
     for (kind, value) in Attributes::new(payload.get(RECORD_BYTES..)?) {
         match kind {
@@ -59,6 +70,8 @@ pub fn parse(payload: &[u8]) -> Option<UnixSocket<'_>> {
                     .zip(u32_at(value, 4))
                     .map(|(inode, device)| File { device, inode });
             }
+            UNIX_DIAG_PEER => socket.peer = u32_at(value, 0),
+            UNIX_DIAG_UID => socket.uid = u32_at(value, 0),
             UNIX_DIAG_RQLEN => socket.queues = u32_at(value, 0).zip(u32_at(value, 4)),
             _ => {}
         }
@@ -74,14 +87,16 @@ fn spelled(name: &[u8]) -> &[u8] {
     }
 }
 
-/// The fixed part of a request for sockets in `states`, with their names, files and queues.
+/// The fixed part of a request for sockets in `states`, with their names, files, peers, users and queues. What a
+/// kernel does not know it does not tell.
 #[must_use]
 pub fn request(states: u32) -> Vec<u8> {
     let mut body = vec![u8::try_from(libc::AF_UNIX).unwrap_or_default(), 0, 0, 0];
     body.extend_from_slice(&states.to_ne_bytes());
     // Any inode.
     body.extend_from_slice(&0u32.to_ne_bytes());
-    let show = UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_RQLEN;
+    let show =
+        UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_PEER | UDIAG_SHOW_RQLEN | UDIAG_SHOW_UID;
     body.extend_from_slice(&show.to_ne_bytes());
     // No cookie: dumps do not look at it.
     body.extend_from_slice(&[0xff; 8]);
@@ -108,6 +123,11 @@ mod tests {
             bytes.extend_from_slice(&first.to_ne_bytes());
             bytes.extend_from_slice(&second.to_ne_bytes());
         }
+        for (kind, value) in [(UNIX_DIAG_PEER, 4712u32), (UNIX_DIAG_UID, 33)] {
+            bytes.extend_from_slice(&8u16.to_ne_bytes());
+            bytes.extend_from_slice(&kind.to_ne_bytes());
+            bytes.extend_from_slice(&value.to_ne_bytes());
+        }
         bytes
     }
 
@@ -125,6 +145,7 @@ mod tests {
             })
         );
         assert_eq!(socket.queues, Some((3, 128)));
+        assert_eq!((socket.peer, socket.uid), (Some(4712), Some(33)));
         let bytes = record(b"\0app\0");
         assert_eq!(parse(&bytes).unwrap().name, Some(&b"\0app\0"[..]));
     }
