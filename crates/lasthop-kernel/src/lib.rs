@@ -12,6 +12,7 @@
 )]
 
 pub mod connect;
+pub mod counters;
 pub mod explain;
 pub mod identity;
 pub mod limits;

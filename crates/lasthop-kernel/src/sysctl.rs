@@ -1,7 +1,9 @@
-//! Readers of the kernel's settings under /proc/sys/net, for the network namespace of the calling thread.
+//! Readers of the kernel's settings under /proc/sys: net for the network namespace of the calling thread, fs for the
+//! host.
 //!
 //! Reads only: lasthop never changes a setting of the host. Parsing is `lasthop-ports`' business where a value is more
-//! than one number. See Documentation/networking/ip-sysctl.rst and Documentation/admin-guide/sysctl/net.rst.
+//! than one number. See Documentation/networking/ip-sysctl.rst, nf_conntrack-sysctl.rst beside it, and
+//! Documentation/admin-guide/sysctl/net.rst and fs.rst.
 
 use lasthop_ports::{PortRange, RangeError, ReservedPorts};
 use std::io;
@@ -23,6 +25,16 @@ pub enum SysctlError {
     NotANumber {
         /// The name as sysctl(8) spells it.
         name: &'static str,
+        /// What was found.
+        found: String,
+    },
+    /// The text is not as many plain numbers as there should be.
+    #[error("the setting {name} reads `{found}`, which is not {count} numbers")]
+    NotNumbers {
+        /// The name as sysctl(8) spells it.
+        name: &'static str,
+        /// How many there should be.
+        count: usize,
         /// What was found.
         found: String,
     },
@@ -82,13 +94,8 @@ pub fn tcp_tw_reuse() -> Result<u32, SysctlError> {
 /// # Errors
 /// [`SysctlError`].
 pub fn tcp_tw_reuse_delay() -> Result<Option<Duration>, SysctlError> {
-    match number("net.ipv4.tcp_tw_reuse_delay") {
-        Ok(milliseconds) => Ok(Some(Duration::from_millis(milliseconds.into()))),
-        Err(SysctlError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
+    let delay = if_there(number("net.ipv4.tcp_tw_reuse_delay"))?;
+    Ok(delay.map(|milliseconds| Duration::from_millis(milliseconds.into())))
 }
 
 /// `net.ipv4.tcp_max_tw_buckets`: how many connections may be in TIME_WAIT at once; those beyond leave none.
@@ -113,6 +120,111 @@ pub fn tcp_timestamps() -> Result<u32, SysctlError> {
 /// [`SysctlError`].
 pub fn unprivileged_port_start() -> Result<u32, SysctlError> {
     number("net.ipv4.ip_unprivileged_port_start")
+}
+
+/// `net.ipv4.tcp_max_orphans`: how many sockets without a descriptor may wait for their end at once; those beyond are
+/// reset. Of the whole host.
+///
+/// # Errors
+/// [`SysctlError`].
+pub fn tcp_max_orphans() -> Result<u32, SysctlError> {
+    number("net.ipv4.tcp_max_orphans")
+}
+
+/// The figures of `net.ipv4.tcp_mem`, in pages: memory for the buffers of all TCP sockets of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TcpMem {
+    /// Below, TCP takes what it likes.
+    pub low: u64,
+    /// Above, it becomes moderate, until it is below `low` again.
+    pub pressure: u64,
+    /// More it does not get; connections are then reset.
+    pub max: u64,
+}
+
+/// `net.ipv4.tcp_mem`.
+///
+/// # Errors
+/// [`SysctlError`].
+pub fn tcp_mem() -> Result<TcpMem, SysctlError> {
+    let [low, pressure, max] = numbers("net.ipv4.tcp_mem")?;
+    Ok(TcpMem { low, pressure, max })
+}
+
+/// `net.netfilter.nf_conntrack_count`: connections that connection tracking remembers now. `None` where its module is not
+/// loaded.
+///
+/// # Errors
+/// [`SysctlError`].
+pub fn conntrack_count() -> Result<Option<u32>, SysctlError> {
+    if_there(number("net.netfilter.nf_conntrack_count"))
+}
+
+/// `net.netfilter.nf_conntrack_max`: how many connection tracking remembers at most; packets of those beyond are
+/// dropped. `None` where its module is not loaded.
+///
+/// # Errors
+/// [`SysctlError`].
+pub fn conntrack_max() -> Result<Option<u32>, SysctlError> {
+    if_there(number("net.netfilter.nf_conntrack_max"))
+}
+
+/// Open files of the whole host: `fs.file-nr`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileNr {
+    /// Open now; a file that several descriptors share is one.
+    pub allocated: u64,
+    /// How many there may be (`fs.file-max`); root may have more.
+    pub max: u64,
+}
+
+/// `fs.file-nr`.
+///
+/// # Errors
+/// [`SysctlError`].
+pub fn file_nr() -> Result<FileNr, SysctlError> {
+    // The one in the middle has been zero since Linux 2.6.
+    let [allocated, _, max] = numbers("fs.file-nr")?;
+    Ok(FileNr { allocated, max })
+}
+
+/// `fs.nr_open`: the most that the limit on open files of a process can be raised to.
+///
+/// # Errors
+/// [`SysctlError`].
+pub fn nr_open() -> Result<u64, SysctlError> {
+    let [max] = numbers("fs.nr_open")?;
+    Ok(max)
+}
+
+/// A setting that not every kernel has.
+fn if_there<T>(setting: Result<T, SysctlError>) -> Result<Option<T>, SysctlError> {
+    match setting {
+        Ok(value) => Ok(Some(value)),
+        Err(SysctlError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn numbers<const N: usize>(name: &'static str) -> Result<[u64; N], SysctlError> {
+    let text = read(name)?;
+    let mut found = text.split_ascii_whitespace().map(|word| word.parse().ok());
+    let mut values = [0; N];
+    let all = values.iter_mut().all(|value| {
+        let number = found.next().flatten();
+        *value = number.unwrap_or(0);
+        number.is_some()
+    });
+    if all && found.next().is_none() {
+        return Ok(values);
+    }
+    Err(SysctlError::NotNumbers {
+        name,
+        count: N,
+        found: text.trim_ascii().escape_debug().to_string(),
+    })
 }
 
 fn number(name: &'static str) -> Result<u32, SysctlError> {
@@ -145,6 +257,31 @@ mod tests {
         let delay = tcp_tw_reuse_delay().unwrap();
         assert!(delay.is_none_or(|delay| delay <= Duration::from_secs(60)));
         assert!(unprivileged_port_start().unwrap() <= 65_536);
+        assert!(tcp_max_orphans().unwrap() > 0);
+        let TcpMem { low, pressure, max } = tcp_mem().unwrap();
+        assert!(0 < low && low <= pressure && pressure <= max);
+        let FileNr { allocated, max } = file_nr().unwrap();
+        assert!(0 < allocated && allocated <= max);
+        assert!(nr_open().unwrap() >= 1024);
+        // Both or neither.
+        let (count, max) = (conntrack_count().unwrap(), conntrack_max().unwrap());
+        assert_eq!(count.is_some(), max.is_some());
+    }
+
+    #[test]
+    fn as_many_numbers_as_expected_and_no_more() {
+        assert!(numbers::<3>("net.ipv4.tcp_mem").is_ok());
+        for error in [
+            numbers::<2>("net.ipv4.tcp_mem").map(|_| ()).unwrap_err(),
+            numbers::<4>("net.ipv4.tcp_mem").map(|_| ()).unwrap_err(),
+            numbers::<1>("net.ipv4.tcp_congestion_control")
+                .map(|_| ())
+                .unwrap_err(),
+        ] {
+            assert!(matches!(error, SysctlError::NotNumbers { .. }), "{error:?}");
+        }
+        let nowhere = numbers::<1>("net.ipv4.there_is_no_such_setting");
+        assert!(if_there(nowhere).unwrap().is_none());
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! What the kernel answers, read: netlink messages, the records of sock_diag and rtnetlink, and two files of /proc/net.
+//! What the kernel answers, read: netlink messages, the records of sock_diag and rtnetlink, and files of /proc.
 //!
 //! Pure functions over bytes that ask nobody and never panic: a record that is cut or of a shape unknown here is
 //! `None`. Apart from those who ask, so that each can be cut at every byte and fuzzed; public for the fuzz targets and
 //! for nobody else. Integers of netlink are of the host's order, ports and addresses of the network's.
 
+pub mod counters;
 pub mod inet_diag;
 pub mod netlink;
 pub mod proc_net;
