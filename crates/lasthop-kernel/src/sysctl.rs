@@ -123,12 +123,12 @@ pub fn unprivileged_port_start() -> Result<u32, SysctlError> {
 }
 
 /// `net.ipv4.tcp_max_orphans`: how many sockets without a descriptor may wait for their end at once; those beyond are
-/// reset. Of the whole host.
+/// reset. Of the whole host, and only seen in its first network namespace: `None` in all others.
 ///
 /// # Errors
 /// [`SysctlError`].
-pub fn tcp_max_orphans() -> Result<u32, SysctlError> {
-    number("net.ipv4.tcp_max_orphans")
+pub fn tcp_max_orphans() -> Result<Option<u32>, SysctlError> {
+    if_there(number("net.ipv4.tcp_max_orphans"))
 }
 
 /// The figures of `net.ipv4.tcp_mem`, in pages: memory for the buffers of all TCP sockets of the host.
@@ -142,13 +142,13 @@ pub struct TcpMem {
     pub max: u64,
 }
 
-/// `net.ipv4.tcp_mem`.
+/// `net.ipv4.tcp_mem`, which is only seen in the first network namespace of the host: `None` in all others.
 ///
 /// # Errors
 /// [`SysctlError`].
-pub fn tcp_mem() -> Result<TcpMem, SysctlError> {
-    let [low, pressure, max] = numbers("net.ipv4.tcp_mem")?;
-    Ok(TcpMem { low, pressure, max })
+pub fn tcp_mem() -> Result<Option<TcpMem>, SysctlError> {
+    let figures = if_there(numbers("net.ipv4.tcp_mem"))?;
+    Ok(figures.map(|[low, pressure, max]| TcpMem { low, pressure, max }))
 }
 
 /// `net.netfilter.nf_conntrack_count`: connections that connection tracking remembers now. `None` where its module is not
@@ -257,9 +257,11 @@ mod tests {
         let delay = tcp_tw_reuse_delay().unwrap();
         assert!(delay.is_none_or(|delay| delay <= Duration::from_secs(60)));
         assert!(unprivileged_port_start().unwrap() <= 65_536);
-        assert!(tcp_max_orphans().unwrap() > 0);
-        let TcpMem { low, pressure, max } = tcp_mem().unwrap();
-        assert!(0 < low && low <= pressure && pressure <= max);
+        assert!(tcp_max_orphans().unwrap().is_none_or(|orphans| orphans > 0));
+        let memory = tcp_mem().unwrap();
+        assert!(memory.is_none_or(|TcpMem { low, pressure, max }| {
+            0 < low && low <= pressure && pressure <= max
+        }));
         let FileNr { allocated, max } = file_nr().unwrap();
         assert!(0 < allocated && allocated <= max);
         assert!(nr_open().unwrap() >= 1024);
@@ -270,10 +272,10 @@ mod tests {
 
     #[test]
     fn as_many_numbers_as_expected_and_no_more() {
-        assert!(numbers::<3>("net.ipv4.tcp_mem").is_ok());
+        assert!(numbers::<3>("net.ipv4.tcp_rmem").is_ok());
         for error in [
-            numbers::<2>("net.ipv4.tcp_mem").map(|_| ()).unwrap_err(),
-            numbers::<4>("net.ipv4.tcp_mem").map(|_| ()).unwrap_err(),
+            numbers::<2>("net.ipv4.tcp_rmem").map(|_| ()).unwrap_err(),
+            numbers::<4>("net.ipv4.tcp_rmem").map(|_| ()).unwrap_err(),
             numbers::<1>("net.ipv4.tcp_congestion_control")
                 .map(|_| ())
                 .unwrap_err(),

@@ -5,9 +5,11 @@
 //! for nobody else. Integers of netlink are of the host's order, ports and addresses of the network's.
 
 pub mod counters;
+pub mod elf;
 pub mod inet_diag;
 pub mod netlink;
 pub mod proc_net;
+pub mod proc_pid;
 pub mod route;
 pub mod unix_diag;
 

@@ -1,7 +1,15 @@
-//! Questions to and orders for a process by its number: processor time, memory, a core to stay on, a signal.
+//! Questions to and orders for a process by its number: who it is, its descriptors, processor time, memory, a core to
+//! stay on, a signal.
 //!
-//! For the demo, the benchmarks and tests, which measure other programs from outside; the proxy itself needs none of it.
-//! Everything is read from /proc (proc_pid_stat(5), proc_pid_smaps(5)); parsing is apart from reading.
+//! For a diagnosis, and for the demo, the benchmarks and tests, which measure other programs from outside; the proxy
+//! itself needs none of it. Everything is read from /proc (proc_pid_stat(5), proc_pid_smaps(5)); parsing is apart from
+//! reading.
+
+mod descriptors;
+mod identity;
+
+pub use descriptors::{Descriptors, descriptors};
+pub use identity::{ProcessIdentity, identity};
 
 use std::io;
 use std::os::unix::process::CommandExt;
