@@ -1,4 +1,4 @@
-//! How much memory this host has left.
+//! How much memory this host has, and has left.
 //!
 //! The host as a whole, as `/proc/meminfo` tells it. A limit that a container or a unit sets is not looked at.
 
@@ -9,7 +9,19 @@ use std::io;
 /// # Errors
 /// As open(2), where `/proc` is not there; `InvalidData` where the file has no such line.
 pub fn available() -> io::Result<u64> {
-    in_meminfo(&std::fs::read_to_string("/proc/meminfo")?, "MemAvailable")
+    read("MemAvailable")
+}
+
+/// Memory in bytes that the host has in all, the kernel's own code and what firmware keeps not included (`MemTotal`).
+///
+/// # Errors
+/// As [`available`].
+pub fn total() -> io::Result<u64> {
+    read("MemTotal")
+}
+
+fn read(name: &str) -> io::Result<u64> {
+    in_meminfo(&std::fs::read_to_string("/proc/meminfo")?, name)
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
@@ -29,6 +41,7 @@ mod tests {
     #[test]
     fn this_host_has_memory_left() {
         assert!(available().unwrap() > 1 << 20);
+        assert!(available().unwrap() < total().unwrap());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! How many descriptors a process has open, and how many it may have.
 
+use super::gone;
 use crate::wire::proc_pid;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -59,14 +60,6 @@ fn count(directory: &Path) -> io::Result<u64> {
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     std::fs::read(path).map_err(gone)
-}
-
-/// A process that ends between open and read is told by `ESRCH`: to the caller the same as one that has ended before.
-pub(super) fn gone(error: io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(libc::ESRCH) => io::Error::new(io::ErrorKind::NotFound, error),
-        _ => error,
-    }
 }
 
 #[cfg(test)]

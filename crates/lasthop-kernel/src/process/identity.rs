@@ -1,6 +1,6 @@
 //! Who a process is: enough to name it in a finding, and to know which remedy fits it.
 
-use super::descriptors::gone;
+use super::gone;
 use crate::wire::{elf, proc_pid};
 use std::fs::File;
 use std::io::{self, Read};

@@ -218,6 +218,28 @@ fn pid_number(pid: u32) -> io::Result<libc::pid_t> {
     libc::pid_t::try_from(pid).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
+/// The numbers of all processes that /proc lists, ascending: at most as many as `kernel.pid_max` allows, four million.
+pub(crate) fn numbers() -> io::Result<Vec<u32>> {
+    let mut numbers: Vec<u32> = std::fs::read_dir("/proc")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// Whether an error of a file of /proc/PID says that the process has ended: `ENOENT` before it was opened, `ESRCH` since.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
+}
+
+/// An error that says so is `NotFound` to the caller, whenever it ended.
+fn gone(error: io::Error) -> io::Error {
+    if is_gone(&error) {
+        return io::Error::new(io::ErrorKind::NotFound, error);
+    }
+    error
+}
+
 fn read(pid: u32, file: &'static str) -> Result<String, ProcessError> {
     // The program's own name stands in `stat` and may be any bytes.
     std::fs::read(format!("/proc/{pid}/{file}"))

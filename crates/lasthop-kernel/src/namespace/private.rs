@@ -1,13 +1,13 @@
-//! Test support: a network namespace of its own for a test, without privileges and without iproute2.
+//! Private ones, mostly for tests: a network namespace of its own for a test, without privileges and without iproute2.
 //!
 //! In a fresh namespace a test may shrink the port range to ten and fill it, which nobody else on the machine notices.
 //! The kernel lets a process of one thread enter a fresh user namespace only, so the test program is run a second time
 //! with nothing but the one test. Also here: sources to connect from that a test may need, and kernels that lack
 //! something. The demo isolates its own processes with it; not used by the proxy.
 
+use crate::netlink;
 pub use crate::seccomp::{deny_port_range_option, deny_sock_diag};
 
-use crate::netlink;
 use crate::wire::route::octets;
 use socket2::{Domain, Socket, Type};
 use std::ffi::CStr;
