@@ -1,6 +1,6 @@
 //! The network namespaces that processes of this host are in.
 
-use crate::process::{is_gone, numbers};
+use crate::process::{is_gone, name, numbers};
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -52,11 +52,10 @@ pub fn every() -> io::Result<(Vec<NetworkNamespace>, u32)> {
             namespaces[*place].processes += 1;
         } else if namespaces.len() < NAMESPACES_MAX {
             places.insert(inode, namespaces.len());
-            let name = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
             namespaces.push(NetworkNamespace {
                 inode,
                 pid,
-                name: String::from_utf8_lossy(name.trim_ascii()).into_owned(),
+                name: name(pid),
                 processes: 1,
                 own: inode == own,
             });

@@ -1,15 +1,19 @@
 //! Which process has a socket, by the inode that the kernel lists it with (`/proc/PID/fd`, proc_pid_fd(5)).
 //!
 //! The kernel has no shorter way, so all descriptors of all processes may have to be looked at: milliseconds on a small
-//! host, seconds on one with a million descriptors. For a diagnosis, off the workers, and with a deadline.
+//! host, seconds on one with a million descriptors. [`of`] does that for single sockets; [`search`] for groups of them, of
+//! which any will do, and most probable places first. For a diagnosis, off the workers, and with a deadline.
 
+mod cgroup;
+mod descriptors;
+mod search;
+
+pub use search::{OWNERS_MAX, Wanted, search};
+
+use crate::process::{is_gone, name, numbers};
+use descriptors::{Next, sockets};
 use std::collections::HashSet;
-use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// Entries of a directory that are looked at between two looks at the clock.
-const ENTRIES_PER_CLOCK: usize = 64;
 
 /// A process and a socket that it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +29,8 @@ pub struct Owner {
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Owners {
-    /// One for each inode that was found, in the order of their process numbers.
+    /// By [`of`] one for each inode that was found, in the order of their process numbers. By [`search`] one for each
+    /// process, in the order in which they were found.
     pub owners: Vec<Owner>,
     /// Whether all was found or every process of /proc could be looked into: `false` where some belong to other users, or
     /// time was up. What was not found then may be one of theirs. Processes that /proc does not even list, in another
@@ -46,28 +51,19 @@ pub fn of(inodes: &[u64], deadline: Duration) -> Owners {
         },
         end,
     };
-    let Ok(entries) = std::fs::read_dir("/proc") else {
+    let Ok(pids) = numbers() else {
         search.found.saw_all = search.wanted.is_empty();
         return search.found;
     };
-    let mut pids: Vec<u32> = entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
-    pids.sort_unstable();
     for pid in pids {
         if search.wanted.is_empty() {
             break;
         }
-        if search.is_over() {
+        if is_over(end) {
             search.found.saw_all = false;
             break;
         }
-        // A process that is gone meanwhile has nothing any more.
-        if let Err(error) = search.look_into(pid)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            search.found.saw_all = false;
-        }
+        search.look_into(pid);
     }
     // Whoever was found needs no look at the others.
     search.found.saw_all |= search.wanted.is_empty();
@@ -82,42 +78,29 @@ struct Search {
 }
 
 impl Search {
-    fn is_over(&self) -> bool {
-        self.end.is_some_and(|end| Instant::now() >= end)
-    }
-
-    fn look_into(&mut self, pid: u32) -> io::Result<()> {
-        let process = Path::new("/proc").join(pid.to_string());
-        for (count, entry) in std::fs::read_dir(process.join("fd"))?.enumerate() {
-            if count % ENTRIES_PER_CLOCK == ENTRIES_PER_CLOCK - 1 && self.is_over() {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            // One that was closed meanwhile is none of ours.
-            let Ok(link) = std::fs::read_link(entry?.path()) else {
-                continue;
-            };
-            let Some(inode) = link.to_str().and_then(socket_inode) else {
-                continue;
-            };
+    fn look_into(&mut self, pid: u32) {
+        let extent = sockets(pid, self.end, |inode| {
             if self.wanted.remove(&inode) {
-                let name = std::fs::read(process.join("comm")).unwrap_or_default();
                 self.found.owners.push(Owner {
                     inode,
                     pid,
-                    name: String::from_utf8_lossy(name.trim_ascii()).into_owned(),
+                    name: name(pid),
                 });
             }
-        }
-        Ok(())
+            if self.wanted.is_empty() {
+                Next::Process
+            } else {
+                Next::Descriptor
+            }
+        });
+        // A process that is gone meanwhile has nothing any more.
+        self.found.saw_all &= extent.is_ok() || extent.is_err_and(|error| is_gone(&error));
     }
 }
 
-/// The number in `socket:[123]`.
-fn socket_inode(link: &str) -> Option<u64> {
-    link.strip_prefix("socket:[")?
-        .strip_suffix(']')?
-        .parse()
-        .ok()
+/// Whether the time is up; without an end it never is.
+fn is_over(end: Option<Instant>) -> bool {
+    end.is_some_and(|end| Instant::now() >= end)
 }
 
 #[cfg(test)]
@@ -129,7 +112,7 @@ mod tests {
     fn inode_of(socket: &impl AsRawFd) -> u64 {
         let link = format!("/proc/self/fd/{}", socket.as_raw_fd());
         let link = std::fs::read_link(link).unwrap();
-        socket_inode(link.to_str().unwrap()).unwrap()
+        descriptors::socket_inode(link.to_str().unwrap()).unwrap()
     }
 
     #[test]
@@ -180,20 +163,6 @@ mod tests {
         if let Some(found) = crate::testing::as_nobody(|| of(&[nobodys], Duration::MAX)) {
             // Process 1 is root's.
             assert!(!found.saw_all);
-        }
-    }
-
-    #[test]
-    fn only_sockets_have_the_name_of_a_socket() {
-        assert_eq!(socket_inode("socket:[4711]"), Some(4711));
-        for link in [
-            "/dev/null",
-            "pipe:[4711]",
-            "socket:[]",
-            "socket:[-1]",
-            "socket:[1",
-        ] {
-            assert_eq!(socket_inode(link), None, "{link}");
         }
     }
 }

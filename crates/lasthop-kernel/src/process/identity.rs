@@ -1,6 +1,6 @@
 //! Who a process is: enough to name it in a finding, and to know which remedy fits it.
 
-use super::gone;
+use super::{gone, name};
 use crate::wire::{elf, proc_pid};
 use std::fs::File;
 use std::io::{self, Read};
@@ -47,9 +47,7 @@ pub struct ProcessIdentity {
 /// hides the processes of others (`hidepid`, proc(5)).
 pub fn identity(pid: u32) -> io::Result<ProcessIdentity> {
     let process = Path::new("/proc").join(pid.to_string());
-    let status = head(&process.join("status"), FILE_BYTES_MAX).map_err(gone)?;
-    let credentials =
-        proc_pid::status(&String::from_utf8_lossy(&status)).ok_or(io::ErrorKind::InvalidData)?;
+    let credentials = status(pid).map_err(gone)?;
     let text = |name| {
         let bytes = head(&process.join(name), FILE_BYTES_MAX).unwrap_or_default();
         String::from_utf8_lossy(bytes.trim_ascii()).into_owned()
@@ -58,7 +56,7 @@ pub fn identity(pid: u32) -> io::Result<ProcessIdentity> {
     let bytes_of_elf = u64::try_from(elf::HEAD_BYTES).unwrap_or(FILE_BYTES_MAX);
     Ok(ProcessIdentity {
         pid,
-        name: text("comm"),
+        name: name(pid),
         arguments: head(&process.join("cmdline"), COMMAND_LINE_BYTES_MAX)
             .map(|bytes| proc_pid::arguments(&bytes))
             .unwrap_or_default(),
@@ -72,6 +70,16 @@ pub fn identity(pid: u32) -> io::Result<ProcessIdentity> {
             .ok()
             .map(|namespace| namespace.ino()),
     })
+}
+
+/// What everybody may know of process `pid`.
+pub(crate) fn status(pid: u32) -> io::Result<proc_pid::Status> {
+    let text = head(
+        &Path::new("/proc").join(format!("{pid}/status")),
+        FILE_BYTES_MAX,
+    )?;
+    proc_pid::status(&String::from_utf8_lossy(&text))
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 fn head(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {

@@ -11,6 +11,8 @@ mod identity;
 pub use descriptors::{Descriptors, descriptors};
 pub use identity::{ProcessIdentity, identity};
 
+pub(crate) use identity::status;
+
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -225,6 +227,12 @@ pub(crate) fn numbers() -> io::Result<Vec<u32>> {
         .collect();
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// The name of a program, at most 15 bytes (`/proc/PID/comm`); empty where the process is gone.
+pub(crate) fn name(pid: u32) -> String {
+    let name = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    String::from_utf8_lossy(name.trim_ascii()).into_owned()
 }
 
 /// Whether an error of a file of /proc/PID says that the process has ended: `ENOENT` before it was opened, `ESRCH` since.

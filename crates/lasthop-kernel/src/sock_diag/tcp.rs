@@ -155,7 +155,7 @@ impl From<InetSocket> for TcpEntry {
 /// seen.
 ///
 /// The kernel walks its whole table, whatever is asked, and copies out what passes. With 44,000 connections held (Linux
-/// 6.18, in a virtual machine, 262,144 buckets): 8 ms where none passes, 11 ms for 8,800, 18 ms for all
+/// 6.18, in a virtual machine, 262,144 buckets): 8 ms where none passes, 11 ms for 8,800, 18 ms for all, with their cgroups
 /// (`cargo run --release -p lasthop-kernel --example kernel_costs`).
 ///
 /// # Errors

@@ -110,7 +110,8 @@ impl<'a> From<UnixSocket<'a>> for UnixEntry<'a> {
 }
 
 /// Has `visit` see every Unix socket that listens or is connected, in no order: those of this network namespace, which
-/// is where they were made. Those that come or go meanwhile may or may not be seen.
+/// is where they were made. Those that come or go meanwhile may or may not be seen. With 19,000 of them: 11 ms (Linux
+/// 6.18, in a virtual machine; `cargo run --release -p lasthop-kernel --example kernel_costs`).
 ///
 /// # Errors
 /// [`DiagError`]; some may have been visited before it.

@@ -25,9 +25,11 @@ pub fn open_files(text: &str) -> Option<(u64, u64)> {
     Some((limit(words.next()?)?, limit(words.next()?)?))
 }
 
-/// Whose process it is.
+/// A process and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credentials {
+pub struct Status {
+    /// The name of its program, with line ends and backslashes escaped.
+    pub name: String,
     /// The effective user.
     pub uid: u32,
     /// The effective group.
@@ -36,9 +38,9 @@ pub struct Credentials {
     pub groups: Vec<u32>,
 }
 
-/// The credentials in the text of /proc/PID/status.
+/// What counts in the text of /proc/PID/status.
 #[must_use]
-pub fn status(text: &str) -> Option<Credentials> {
+pub fn status(text: &str) -> Option<Status> {
     // The program's name comes first and is escaped, so that it makes no lines.
     let line = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
@@ -46,7 +48,9 @@ pub fn status(text: &str) -> Option<Credentials> {
     };
     // Real, effective, saved, of the file system.
     let effective = |name| line(name)?.nth(1)?.parse().ok();
-    Some(Credentials {
+    let name = text.lines().find_map(|line| line.strip_prefix("Name:\t"));
+    Some(Status {
+        name: name?.to_owned(),
         uid: effective("Uid:")?,
         gid: effective("Gid:")?,
         groups: line("Groups:")
@@ -116,11 +120,12 @@ Groups:\t4 24 33
     #[test]
     fn credentials_are_the_effective_ones() {
         let credentials = status(STATUS).unwrap();
+        assert_eq!(credentials.name, "nginx");
         assert_eq!((credentials.uid, credentials.gid), (33, 34));
         assert_eq!(credentials.groups, [4, 24, 33]);
-        let alone = status("Uid:\t1\t1\t1\t1\nGid:\t1\t1\t1\t1\nGroups:\t \n").unwrap();
+        let alone = status("Name:\t\nUid:\t1\t1\t1\t1\nGid:\t1\t1\t1\t1\nGroups:\t \n").unwrap();
         assert_eq!(alone.groups, []);
-        assert_eq!(status("Uid:\t1\t1\nGid:\t1\n"), None);
+        assert_eq!(status("Name:\ta\nUid:\t1\t1\nGid:\t1\n"), None);
         let many =
             format!("{STATUS}\nGroups:{}", " 1".repeat(9)).replace("4 24", &"7 ".repeat(9999));
         assert_eq!(status(&many).unwrap().groups.len(), GROUPS_MAX);
