@@ -146,7 +146,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Processes of the users of the groups that are left; gives back those that are not.
+    /// Looks into the processes of the users of the groups that are left, and gives back all that may have more to tell.
     fn of_users(&mut self, pids: &[u32]) -> Vec<u32> {
         let mut others = Vec::new();
         for pid in pids {
