@@ -99,7 +99,7 @@ impl fmt::Display for Pairs {
 }
 
 /// A count with a comma every three digits.
-struct Grouped(u64);
+pub(crate) struct Grouped(pub(crate) u64);
 
 impl fmt::Display for Grouped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
