@@ -18,6 +18,7 @@ pub mod host;
 pub mod ledger;
 pub mod plan;
 pub mod range;
+mod remedy;
 pub mod snapshot;
 mod sync;
 pub mod tuple;

@@ -3,19 +3,30 @@
 //! A rule says nothing about what was not read. It names processes only where the snapshot does, so a reader judges
 //! first, looks for the owners of what was found, and judges again.
 
-use crate::finding::{Finding, Severity};
+pub(crate) mod phrase;
+mod ports_exhausted;
+mod ports_forecast;
+mod ports_tight;
+mod view;
+mod words;
+
+use crate::finding::{Code, Finding, Severity};
 use crate::snapshot::Snapshot;
 
 /// A rule: what it finds in a snapshot, in any order.
 type Rule = fn(&Snapshot) -> Vec<Finding>;
 
-/// Every rule.
-const RULES: &[Rule] = &[];
+/// Every rule with the codes of its findings, one a line, in the order of the codes.
+const RULES: &[(&[Code], Rule)] = &[
+    (&[Code::PortsExhausted], ports_exhausted::rule),
+    (&[Code::PortsTight], ports_tight::rule),
+    (&[Code::PortsForecast], ports_forecast::rule),
+];
 
 /// All that is wrong with what was seen, or will be: the worst first, then by code and subject.
 #[must_use]
 pub fn diagnose(snapshot: &Snapshot) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = RULES.iter().flat_map(|rule| rule(snapshot)).collect();
+    let mut findings: Vec<Finding> = RULES.iter().flat_map(|(_, rule)| rule(snapshot)).collect();
     findings.sort_by(|a, b| {
         let rank = |finding: &Finding| (std::cmp::Reverse(finding.severity), finding.code);
         rank(a)
@@ -29,4 +40,9 @@ pub fn diagnose(snapshot: &Snapshot) -> Vec<Finding> {
 #[must_use]
 pub fn worst(findings: &[Finding]) -> Option<Severity> {
     findings.iter().map(|finding| finding.severity).max()
+}
+
+/// The codes that there is a rule for.
+pub fn judged() -> impl Iterator<Item = Code> {
+    RULES.iter().flat_map(|(codes, _)| codes.iter().copied())
 }
