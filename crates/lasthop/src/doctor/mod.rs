@@ -3,3 +3,10 @@
 //! Reads the kernel's tables into a [`Snapshot`](lasthop_ports::Snapshot), has `lasthop-ports` judge it, looks for the
 //! owners of what was found, and renders the outcome for people and for programs. It is in nobody's path, works for any
 //! proxy on the host and changes nothing. Why it is cut like this is in docs/decisions/0011-doctor.md.
+
+mod collect;
+
+pub use collect::{
+    Depth, RESAMPLED_GROUPS_MAX, Reading, SAMPLE_MAX, Samples, Socket, Spread, collect,
+    continue_from, resample,
+};
