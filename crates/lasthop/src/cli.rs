@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{DEFAULT_PATH, RunFlags};
 use crate::exit::Exit;
@@ -34,6 +34,8 @@ pub enum Command {
         /// The file; [`DEFAULT_PATH`] where none was named.
         config: PathBuf,
     },
+    /// Say what runs out on this host, or will.
+    Doctor(DoctorOptions),
 }
 
 /// Where `run` takes its configuration from.
@@ -43,6 +45,64 @@ pub enum RunFrom {
     File(PathBuf),
     /// The flags alone.
     Flags(RunFlags),
+}
+
+/// What `doctor` may be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoctorOptions {
+    /// What it judges.
+    pub on: DoctorOn,
+    /// JSON instead of text.
+    pub json: bool,
+    /// Colour in the text.
+    pub colour: ColourWhen,
+}
+
+/// What `doctor` judges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DoctorOn {
+    /// This host, as it is.
+    Host(DoctorVisit),
+    /// What was recorded in a file.
+    Recording(PathBuf),
+    /// Nothing: it prints the page of a finding.
+    Page(String),
+}
+
+/// How `doctor` looks at a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoctorVisit {
+    /// Again and again, until it is interrupted.
+    pub watch: bool,
+    /// Where snapshots are written as well.
+    pub record: Option<PathBuf>,
+    /// Which network namespaces.
+    pub namespaces: DoctorNamespaces,
+    /// A configuration whose Unix targets are looked at; [`DEFAULT_PATH`], if it can be read, where none was named.
+    pub config: Option<PathBuf>,
+}
+
+/// Which network namespaces `doctor` looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DoctorNamespaces {
+    /// Its own.
+    Own,
+    /// That of a process.
+    OfProcess(u32),
+    /// Those of all processes.
+    All,
+}
+
+/// When text is coloured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColourWhen {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Wherever it goes.
+    Always,
+    /// Nowhere.
+    Never,
 }
 
 /// What `demo` may be told.
@@ -62,20 +122,20 @@ pub struct Said {
 }
 
 /// Commands of a version to come: refused by name, so that nobody takes them for a slip of the hand.
-const PLANNED: [&str; 7] = [
-    "doctor", "top", "reload", "upgrade", "drain", "status", "import",
-];
+const PLANNED: [&str; 6] = ["top", "reload", "upgrade", "drain", "status", "import"];
 
 const EXAMPLES: &str = "\
 Examples:
   lasthop demo
+  lasthop doctor
   lasthop run --listen 127.0.0.1:8080 --to 127.0.0.1:3000
   lasthop run --listen 0.0.0.0:8080 --to unix:/run/app.sock
   lasthop check /etc/lasthop/lasthop.toml
   lasthop plan /etc/lasthop/lasthop.toml
   lasthop run /etc/lasthop/lasthop.toml
 
-Exit status: 0 done, 1 failed at run time, 2 wrong usage or configuration.";
+Exit status: 0 done, 1 failed at run time, 2 wrong usage or configuration; doctor alone: 3 something will hurt soon,
+4 something hurts now.";
 
 const RUN_EXAMPLES: &str = "\
 An ADDR is IP:PORT, [IP6]:PORT or unix:/path (options ?mode=0660&owner=user&group=group).
@@ -88,6 +148,20 @@ Examples:
   lasthop run --listen 'unix:/run/lasthop/web.sock?mode=0660&group=www-data' --to unix:/run/app.sock
 
 Signals: SIGTERM and SIGINT drain with a deadline, a second one stops at once.";
+
+const DOCTOR_EXAMPLES: &str = "\
+It changes nothing, works for any proxy, and needs no privileges; run it as root to see who owns what.
+
+Examples:
+  lasthop doctor
+  sudo lasthop doctor --netns all
+  lasthop doctor --json
+  lasthop doctor --watch --record wall.jsonl
+  lasthop doctor --from wall.jsonl
+  lasthop doctor --explain ports-exhausted
+
+Exit status: 0 healthy, 1 could not tell, 2 wrong usage or no recording, 3 something will hurt soon, 4 something hurts
+now.";
 
 /// The reverse proxy for the last hop: from a host's edge to the application on the same host, without ever running out
 /// of connections
@@ -125,6 +199,45 @@ enum Words {
         #[arg(value_name = "CONFIG", default_value = DEFAULT_PATH)]
         config: PathBuf,
     },
+    /// Say what runs out on this host or will, for any proxy, with the lines that mend it; changes nothing
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArguments),
+}
+
+#[derive(Args)]
+struct DoctorArguments {
+    /// Write one JSON object instead of text; with --watch one on each line
+    #[arg(long)]
+    json: bool,
+    /// Look again every few seconds, until interrupted
+    #[arg(long)]
+    watch: bool,
+    /// Write what was seen to FILE as well, to be judged later; names of processes and paths are in it
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Judge what was recorded in FILE, of this host or of another
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["watch", "record", "netns", "config"])]
+    from: Option<PathBuf>,
+    /// Look into the network namespace of a process, or into all of them
+    #[arg(long, value_name = "PID|all", value_parser = namespaces)]
+    netns: Option<DoctorNamespaces>,
+    /// Look at the Unix sockets that this configuration names [default: /etc/lasthop/lasthop.toml, if it can be read]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Colour the text
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    color: ColourWhen,
+    /// Print the page of a finding, such as ports-exhausted
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["json", "watch", "record", "from", "netns", "config"])]
+    explain: Option<String>,
+}
+
+fn namespaces(word: &str) -> Result<DoctorNamespaces, &'static str> {
+    match (word, word.parse::<u32>()) {
+        ("all", _) => Ok(DoctorNamespaces::All),
+        (_, Ok(pid)) if pid > 0 => Ok(DoctorNamespaces::OfProcess(pid)),
+        _ => Err("neither the number of a process nor `all`"),
+    }
 }
 
 #[derive(Args)]
@@ -179,7 +292,26 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Said>
         } => Command::Demo(DemoOptions { seconds }),
         Words::Check { config } => Command::Check { config },
         Words::Plan { config } => Command::Plan { config },
+        Words::Doctor(arguments) => Command::Doctor(doctor(arguments)),
     })
+}
+
+fn doctor(arguments: DoctorArguments) -> DoctorOptions {
+    let on = match (arguments.explain, arguments.from) {
+        (Some(code), _) => DoctorOn::Page(code),
+        (None, Some(file)) => DoctorOn::Recording(file),
+        (None, None) => DoctorOn::Host(DoctorVisit {
+            watch: arguments.watch,
+            record: arguments.record,
+            namespaces: arguments.netns.unwrap_or(DoctorNamespaces::Own),
+            config: arguments.config,
+        }),
+    };
+    DoctorOptions {
+        on,
+        json: arguments.json,
+        colour: arguments.color,
+    }
 }
 
 fn run(arguments: RunArguments) -> RunFrom {
@@ -301,7 +433,6 @@ mod tests {
     #[test]
     fn what_is_planned_is_refused_as_planned() {
         for line in [
-            "doctor --json",
             "top",
             "reload",
             "upgrade",
@@ -355,6 +486,53 @@ mod tests {
             assert_eq!(read(line), Ok(Command::Plan { config }));
         }
         refused("plan a b");
+    }
+
+    #[test]
+    fn the_doctor_looks_at_a_host_at_a_recording_or_up_a_page() {
+        let on = |line: &str| match read(line) {
+            Ok(Command::Doctor(options)) => options.on,
+            other => panic!("{line}: {other:?}"),
+        };
+        let visit = DoctorVisit {
+            watch: false,
+            record: None,
+            namespaces: DoctorNamespaces::Own,
+            config: None,
+        };
+        assert_eq!(on("doctor --json"), DoctorOn::Host(visit.clone()));
+        let namespaces = DoctorNamespaces::OfProcess(4711);
+        let of_process = DoctorVisit {
+            namespaces,
+            ..visit.clone()
+        };
+        assert_eq!(on("doctor --netns 4711"), DoctorOn::Host(of_process));
+        let watched = DoctorVisit {
+            watch: true,
+            record: Some(PathBuf::from("a")),
+            namespaces: DoctorNamespaces::All,
+            ..visit
+        };
+        assert_eq!(
+            on("doctor --watch --record a --netns all"),
+            DoctorOn::Host(watched)
+        );
+        assert_eq!(on("doctor --from a"), DoctorOn::Recording("a".into()));
+        assert_eq!(
+            on("doctor --explain ports-tight"),
+            DoctorOn::Page("ports-tight".to_owned())
+        );
+        for line in [
+            "doctor --netns 0",
+            "doctor --netns none",
+            "doctor --from a --watch",
+            "doctor --from a --record b",
+            "doctor --explain x --json",
+            "doctor --color green",
+            "doctor x",
+        ] {
+            refused(line);
+        }
     }
 
     #[test]

@@ -11,6 +11,10 @@ pub enum Exit {
     Failed,
     /// 2: wrong usage or configuration; nothing was started.
     Usage,
+    /// 3: `doctor` found something that will hurt soon.
+    HurtsSoon,
+    /// 4: `doctor` found something that hurts now.
+    HurtsNow,
 }
 
 impl Exit {
@@ -20,6 +24,8 @@ impl Exit {
             Self::Done => 0,
             Self::Failed => 1,
             Self::Usage => 2,
+            Self::HurtsSoon => 3,
+            Self::HurtsNow => 4,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use lasthop::cli::{self, Command, DemoOptions, RunFrom};
+use lasthop::cli::{self, Command, DemoOptions, DoctorOptions, RunFrom};
 use lasthop::commands;
 use lasthop::config::Config;
 use lasthop::exit::Exit;
@@ -34,6 +34,7 @@ fn run(command: Command) -> Exit {
         Command::Plan { config } => {
             report(commands::plan::run(&config, &mut std::io::stdout().lock()))
         }
+        Command::Doctor(options) => doctor(&options),
         Command::Demo(options) => demo(options),
         Command::DemoInside { directory } => ended(&commands::demo::inside(&directory)),
     }
@@ -81,6 +82,13 @@ fn report(outcome: Result<(), commands::ReportError>) -> Exit {
     match outcome {
         Ok(()) => Exit::Done,
         Err(error) => complain(&error.to_string(), error.exit()),
+    }
+}
+
+fn doctor(options: &DoctorOptions) -> Exit {
+    match commands::doctor::run(options, &mut std::io::stdout()) {
+        Ok(exit) => exit,
+        Err(error) => complain(&chain(&error), error.exit()),
     }
 }
 

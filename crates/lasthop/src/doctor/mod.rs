@@ -5,8 +5,16 @@
 //! proxy on the host and changes nothing. Why it is cut like this is in docs/decisions/0011-doctor.md.
 
 mod collect;
+mod examine;
+mod json;
+mod owners;
+mod report;
 
 pub use collect::{
     Depth, RESAMPLED_GROUPS_MAX, Reading, SAMPLE_MAX, Samples, Socket, Spread, collect,
     continue_from, resample,
 };
+pub use examine::{Background, Examination, OWNERS_TIME_MAX, examine};
+pub use json::{SCHEMA, json};
+pub use owners::name_owners;
+pub use report::{NotEntered, Report, Verdict};

@@ -44,7 +44,7 @@ pub(super) fn read_into(snapshot: &mut Snapshot) {
     snapshot.ports = ports(&mut unseen);
     snapshot.settings = Settings {
         somaxconn: unseen.take(sysctl::somaxconn()),
-        tcp_max_orphans: of_the_host(sysctl::tcp_max_orphans(), &mut unseen),
+        tcp_max_orphans: unseen.take(sysctl::tcp_max_orphans()).flatten(),
         nr_open: unseen.take(sysctl::nr_open()),
     };
     snapshot.conntrack = conntrack(&mut unseen);
@@ -65,7 +65,7 @@ fn read_counted(snapshot: &mut Snapshot, counted: &counters::Counters, unseen: &
         used,
         limit: limit.into(),
     });
-    let memory = of_the_host(sysctl::tcp_mem(), unseen);
+    let memory = unseen.take(sysctl::tcp_mem()).flatten();
     snapshot.tcp_memory = counted
         .tcp_mem_pages
         .zip(memory)
@@ -114,17 +114,4 @@ fn conntrack(unseen: &mut Unseen<'_>) -> Option<Usage> {
         used: count.into(),
         limit: max.into(),
     })
-}
-
-/// A setting of the whole host, which /proc shows in its first network namespace alone: that it is missing in another is
-/// no news.
-fn of_the_host<T>(setting: Result<T, sysctl::SysctlError>, unseen: &mut Unseen<'_>) -> Option<T> {
-    match setting {
-        Err(sysctl::SysctlError::Read { source, .. })
-            if source.kind() == std::io::ErrorKind::NotFound =>
-        {
-            None
-        }
-        setting => unseen.take(setting),
-    }
 }

@@ -56,16 +56,17 @@ fn note_again(group: &mut Group, seen: Option<&Group>, at_ms: u64) {
     append(&mut group.recent, &[sample]);
 }
 
-/// Reads counters and queues once more, so that those that rise show.
-pub(in crate::doctor) fn recount(reading: &mut Reading) {
+/// Reads counters and queues once more, so that those that rise show; they were read before at `first_ms`.
+pub(in crate::doctor) fn recount(reading: &mut Reading, first_ms: u64) {
     let snapshot = &mut reading.snapshot;
     let now = now_ms();
     if let Some(counters) = settings::counters() {
         snapshot.counters_before = Some(CountersBefore {
-            before_ms: now.saturating_sub(snapshot.taken_ms),
+            before_ms: now.saturating_sub(first_ms),
             counters: snapshot.counters,
         });
         snapshot.counters = counters;
+        snapshot.taken_ms = snapshot.taken_ms.max(now);
     }
     let Ok(listening) = tcp::listeners() else {
         return;

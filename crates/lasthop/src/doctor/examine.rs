@@ -1,0 +1,100 @@
+//! The whole of a visit: read, judge, look for owners, judge again.
+
+use std::time::{Duration, Instant};
+
+use lasthop_ports::finding::Finding;
+use lasthop_ports::snapshot::{GroupKey, Namespace, Snapshot};
+use lasthop_ports::{Severity, diagnose};
+
+use super::collect::{
+    self, Depth, RESAMPLED_GROUPS_MAX, Reading, collect, continue_from, resample,
+};
+use super::owners;
+
+/// Between two looks at the fullest groups, when there was no earlier reading to tell a trend from.
+const LOOK_PERIOD: Duration = Duration::from_millis(200);
+
+/// Such looks after the first reading. With the wait between them they make the second that an answer may take.
+const LOOKS: u32 = 5;
+
+/// From here on no further look is taken: a host where one takes long has many sockets and wants its answer soon.
+const LOOKS_TIME_MAX: Duration = Duration::from_millis(1200);
+
+/// How long owners may be looked for.
+pub const OWNERS_TIME_MAX: Duration = Duration::from_millis(500);
+
+/// A snapshot and the judgement of it.
+#[derive(Clone, Debug)]
+pub struct Examination {
+    /// What was seen.
+    pub snapshot: Snapshot,
+    /// What is wrong with it, the worst first.
+    pub findings: Vec<Finding>,
+}
+
+impl Examination {
+    /// The judgement of a snapshot that is as whole as it will be: a recording.
+    #[must_use]
+    pub fn of(snapshot: Snapshot) -> Self {
+        let findings = diagnose(&snapshot);
+        Self { snapshot, findings }
+    }
+
+    /// The worst severity; none where there are no findings.
+    #[must_use]
+    pub fn severity(&self) -> Option<Severity> {
+        diagnose::worst(&self.findings)
+    }
+}
+
+/// What is known before a visit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Background<'a> {
+    /// The namespace, where it is not the reader's own; its number is found out.
+    pub namespace: Option<&'a Namespace>,
+    /// The snapshot of the visit before. Without one a second is spent on finding out what changes.
+    pub earlier: Option<&'a Snapshot>,
+}
+
+/// Examines the network namespace of the calling thread. Takes a second and a half at most where there was no visit
+/// before, the cost of one reading and of a search for owners otherwise.
+#[must_use]
+pub fn examine(background: &Background<'_>) -> Examination {
+    let begun = Instant::now();
+    let mut reading = collect(Depth::Whole);
+    if let Some(namespace) = background.namespace {
+        reading.snapshot.namespace.pid = namespace.pid;
+        reading.snapshot.namespace.name.clone_from(&namespace.name);
+    }
+    match background.earlier {
+        Some(earlier) => {
+            continue_from(&mut reading.snapshot, earlier);
+            owners::carry_over(&mut reading.snapshot, earlier);
+        }
+        None => look_on(&mut reading, begun),
+    }
+    let findings = diagnose(&reading.snapshot);
+    owners::name_owners(&mut reading, &findings, OWNERS_TIME_MAX);
+    owners::descriptors(&mut reading.snapshot);
+    Examination::of(reading.snapshot)
+}
+
+/// Looks at the fullest groups for a second, and at what the kernel counts before and after.
+fn look_on(reading: &mut Reading, begun: Instant) {
+    let first_ms = reading.snapshot.taken_ms;
+    let groups = reading.snapshot.groups.iter();
+    let keys: Vec<GroupKey> = groups
+        .map(|group| group.key)
+        .take(RESAMPLED_GROUPS_MAX)
+        .collect();
+    let first = Instant::now();
+    for look in 1..=LOOKS {
+        let due = first + LOOK_PERIOD * look;
+        if due.duration_since(begun) > LOOKS_TIME_MAX {
+            break;
+        }
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        resample(reading, &keys);
+    }
+    collect::recount(reading, first_ms);
+}
