@@ -192,6 +192,7 @@ impl Account {
         if sent.is_some() || !manner.is_answered {
             self.status = sent;
         }
+        self.listener.site.metrics.failures.count(fault.kind());
         if self.listener.site.access.is_none() {
             return;
         }

@@ -274,3 +274,35 @@ impl fmt::Display for Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::metrics::{ConnectResult, FAILURE_KINDS};
+
+    #[test]
+    fn every_kind_of_failure_has_a_counter_and_every_counter_a_kind() {
+        let request = |status| Fault::Request(Refusal::new(status, "wrong"));
+        let second = Duration::from_secs(1);
+        let faults = [400, 405, 413, 414, 431, 501, 505].map(request);
+        let faults = faults.into_iter().chain([
+            Fault::SlowHead,
+            Fault::SlowBody,
+            Fault::CutBody,
+            Fault::NoRoute,
+            Fault::ResponseTimeout(second),
+            Fault::AppBodyTimeout(second),
+            Fault::BadAnswer("wrong"),
+            Fault::CutAnswer(Cut::Closed),
+            Fault::ClientGone(Gone::Closed),
+        ]);
+        let connects = ConnectResult::ALL.into_iter().skip(1);
+        let mut kinds: Vec<&str> = faults
+            .map(|fault| fault.kind())
+            .chain(connects.map(ConnectResult::label))
+            .chain([ConnectErrorKind::Limit.label()])
+            .collect();
+        kinds.sort_unstable();
+        assert_eq!(kinds, FAILURE_KINDS);
+    }
+}

@@ -4,11 +4,13 @@
 //! other core writes. Readers (the admin thread) see every value a moment late and never torn. The
 //! names that operators see, and the units, are in `admin`; here are only the numbers.
 
+mod failures;
 mod histogram;
 mod number;
 
 use std::sync::{Arc, OnceLock};
 
+pub use failures::{FAILURE_KINDS, Failures};
 pub use histogram::Histogram;
 pub use number::{Counter, Gauge};
 
@@ -42,6 +44,8 @@ pub struct WorkerMetrics {
     /// From the first byte of the head to the last byte of the answer. Upgraded connections count
     /// with the time to their `101`.
     pub request_duration: Histogram,
+    /// Requests that failed, by kind.
+    pub failures: Failures,
     /// Bytes lent out in buffers, as of the last tick.
     pub buffered_bytes: Gauge,
 }
@@ -209,6 +213,7 @@ impl WorkerMetrics {
             routes: (0..routes).map(|_| RouteMetrics::default()).collect(),
             unrouted: RouteMetrics::default(),
             request_duration: Histogram::new(REQUEST_BOUNDS),
+            failures: Failures::default(),
             buffered_bytes: Gauge::default(),
         }
     }
