@@ -12,6 +12,7 @@
     reason = "this crate is where the workspace keeps its few calls that no safe interface covers"
 )]
 
+pub mod clock;
 pub mod connect;
 pub mod counters;
 pub mod explain;

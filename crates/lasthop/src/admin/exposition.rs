@@ -7,7 +7,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::totals::Durations;
+use crate::observe::metrics::Durations;
 
 /// The media type of a page.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -5,13 +5,13 @@
 
 use std::time::SystemTime;
 
-use super::descriptors::Descriptors;
 use super::exposition::{Kind, Label, Page};
 use super::source_ports;
 use super::view::View;
-use crate::observe::metrics::{ConnectResult, Histogram, ListenerMetrics, UpstreamMetrics};
-
-use super::totals::Durations;
+use crate::observe::Descriptors;
+use crate::observe::metrics::{
+    ConnectResult, Durations, Histogram, ListenerMetrics, UpstreamMetrics,
+};
 
 /// The page as of now.
 pub(super) fn page(view: &View, descriptors: Descriptors) -> String {
@@ -42,6 +42,14 @@ fn requests(view: &View, page: &mut Page) {
             let labels = [("route", route), ("upstream", upstream), ("code", &*code)];
             family.sample(&labels, count);
         }
+    }
+    let mut family = page.family(
+        "lasthop_request_failures_total",
+        Kind::Counter,
+        "Requests that failed, by the kind that the operator log names.",
+    );
+    for (kind, count) in view.failures() {
+        family.sample(&[("kind", kind)], count);
     }
     let durations = view.workers.iter().map(|worker| &worker.request_duration);
     if let Some(durations) = Durations::of(durations) {

@@ -7,7 +7,6 @@
 
 mod authority;
 mod connection;
-mod descriptors;
 mod exposition;
 mod gate;
 mod metrics;

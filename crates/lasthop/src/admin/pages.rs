@@ -15,7 +15,8 @@ use axum::routing::get;
 
 use super::gate::Gate;
 use super::view::View;
-use super::{descriptors, exposition, metrics, status};
+use super::{exposition, metrics, status};
+use crate::observe::Descriptors;
 
 /// The page that needs no token.
 pub(super) const HEALTH: &str = "/healthz";
@@ -89,12 +90,12 @@ async fn health(State(view): State<Arc<View>>) -> Response {
 }
 
 async fn metrics_page(State(view): State<Arc<View>>) -> Response {
-    let page = metrics::page(&view, descriptors::read());
+    let page = metrics::page(&view, Descriptors::read());
     ([(CONTENT_TYPE, exposition::CONTENT_TYPE)], page).into_response()
 }
 
 async fn status_page(State(view): State<Arc<View>>) -> Response {
-    match status::json(&view, descriptors::read(), Instant::now()) {
+    match status::json(&view, Descriptors::read(), Instant::now()) {
         Ok(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
         Err(error) => {
             tracing::error!(%error, "cannot write the status as JSON");

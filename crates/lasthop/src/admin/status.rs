@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::descriptors::Descriptors;
 use super::source_ports::{self, SourcePorts};
 use super::view::View;
 use crate::observe::metrics::{ConnectResult, ListenerMetrics};
-use crate::observe::rfc3339;
+use crate::observe::{Descriptors, rfc3339};
 
 /// The version of this shape.
 const SCHEMA: u32 = 1;

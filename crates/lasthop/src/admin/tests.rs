@@ -10,9 +10,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use super::descriptors::Descriptors;
 use super::{AdminThread, LogDrops, OpenAdmin, ServerState, View, metrics, open, status};
 use crate::config::{Admin, Config, ListenAddress};
+use crate::observe::Descriptors;
 use crate::observe::metrics::{ConnectResult, WorkerMetrics};
 use crate::ports::Ports;
 use crate::upstream::Admission;

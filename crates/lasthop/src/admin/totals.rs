@@ -1,53 +1,10 @@
 //! What the workers count, added up over all of them at reading time.
 
-use crate::observe::metrics::{ConnectResult, Histogram, ListenerMetrics, UpstreamMetrics};
+use crate::observe::metrics::{
+    ConnectResult, Durations, FAILURE_KINDS, Histogram, ListenerMetrics, UpstreamMetrics,
+};
 
 use super::View;
-
-/// A histogram over all workers.
-#[derive(Debug)]
-pub(super) struct Durations {
-    bounds: &'static [u64],
-    /// One more than bounds, not cumulated.
-    counts: Vec<u64>,
-    sum_nanoseconds: u64,
-}
-
-impl Durations {
-    /// Adds up histograms of the same bounds; `None` where there are none.
-    pub(super) fn of<'a>(mut all: impl Iterator<Item = &'a Histogram>) -> Option<Self> {
-        let first = all.next()?;
-        let mut sum = Self {
-            bounds: first.bounds(),
-            counts: first.counts().collect(),
-            sum_nanoseconds: first.sum_nanoseconds(),
-        };
-        for histogram in all {
-            debug_assert_eq!(histogram.bounds(), sum.bounds, "the same bounds everywhere");
-            for (total, count) in sum.counts.iter_mut().zip(histogram.counts()) {
-                *total += count;
-            }
-            // 2^64 ns are 584 years of requests; wrapping is what the counters do as well.
-            sum.sum_nanoseconds = sum
-                .sum_nanoseconds
-                .wrapping_add(histogram.sum_nanoseconds());
-        }
-        Some(sum)
-    }
-
-    /// Each upper bound in microseconds with the count above the one before it; the last has no bound.
-    pub(super) fn buckets(&self) -> impl Iterator<Item = (Option<u64>, u64)> {
-        let bounds = self.bounds.iter().copied().map(Some);
-        bounds
-            .chain(std::iter::once(None))
-            .zip(self.counts.iter().copied())
-    }
-
-    /// All durations together, in seconds.
-    pub(super) fn sum_seconds(&self) -> f64 {
-        self.sum_nanoseconds as f64 / 1e9
-    }
-}
 
 /// Connections to one upstream, by what they do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +73,17 @@ impl View {
             same
         });
         codes
+    }
+
+    /// Requests that failed, by kind, over all workers.
+    pub(super) fn failures(&self) -> [(&'static str, u64); FAILURE_KINDS.len()] {
+        let mut failures = FAILURE_KINDS.map(|kind| (kind, 0));
+        for worker in self.workers.iter() {
+            for ((_, sum), count) in failures.iter_mut().zip(worker.failures.counts()) {
+                *sum += count;
+            }
+        }
+        failures
     }
 
     /// Bytes that the workers have lent out in buffers.

@@ -4,12 +4,14 @@
 //! other core writes. Readers (the admin thread) see every value a moment late and never torn. The
 //! names that operators see, and the units, are in `admin`; here are only the numbers.
 
+mod durations;
 mod failures;
 mod histogram;
 mod number;
 
 use std::sync::{Arc, OnceLock};
 
+pub use durations::Durations;
 pub use failures::{FAILURE_KINDS, Failures};
 pub use histogram::Histogram;
 pub use number::{Counter, Gauge};

@@ -9,20 +9,22 @@ const OPEN: &str = "/proc/self/fd";
 
 /// Descriptors of this process; `None` where the host does not tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Descriptors {
+pub struct Descriptors {
     /// Open now.
-    pub(super) in_use: Option<u64>,
+    pub in_use: Option<u64>,
     /// The soft `RLIMIT_NOFILE`.
-    pub(super) limit: Option<u64>,
+    pub limit: Option<u64>,
 }
 
-/// Asks the kernel.
-pub(super) fn read() -> Descriptors {
-    Descriptors {
-        in_use: stated().or_else(counted),
-        limit: lasthop_kernel::limits::nofile()
-            .ok()
-            .map(|limit| limit.soft),
+impl Descriptors {
+    /// Asks the kernel.
+    pub fn read() -> Self {
+        Self {
+            in_use: stated().or_else(counted),
+            limit: lasthop_kernel::limits::nofile()
+                .ok()
+                .map(|limit| limit.soft),
+        }
     }
 }
 
@@ -35,7 +37,7 @@ fn stated() -> Option<u64> {
     (open > 0).then_some(open)
 }
 
-/// Counted one by one, on older kernels: 20 to 80 ms at 20,000, of the admin thread alone.
+/// Counted one by one, on older kernels: 20 to 80 ms at 20,000, of the thread that asks.
 fn counted() -> Option<u64> {
     // The one that lists them is among them.
     let listed = fs::read_dir(OPEN).ok()?.count() as u64;
@@ -55,7 +57,7 @@ mod tests {
         let counted = counted().unwrap();
         assert!(counted >= 50, "{counted}");
         assert!(stated().is_none_or(|stated| stated >= 50), "{:?}", stated());
-        let Descriptors { in_use, limit } = read();
+        let Descriptors { in_use, limit } = Descriptors::read();
         assert!(in_use.unwrap() <= limit.unwrap());
         drop(held);
     }
