@@ -3,10 +3,20 @@
 //! A rule says nothing about what was not read. It names processes only where the snapshot does, so a reader judges
 //! first, looks for the owners of what was found, and judges again.
 
+mod app_exposed;
+mod backlog_clipped;
+mod conntrack_tight;
+mod descriptors_tight;
+mod file_max_tight;
+mod listen_backlog_overflow;
 pub(crate) mod phrase;
 mod ports_exhausted;
 mod ports_forecast;
 mod ports_tight;
+mod tcp_memory_tight;
+mod time_wait_bucket_overflow;
+mod unix_backlog_full;
+mod unix_sockets;
 mod view;
 mod words;
 
@@ -21,6 +31,29 @@ const RULES: &[(&[Code], Rule)] = &[
     (&[Code::PortsExhausted], ports_exhausted::rule),
     (&[Code::PortsTight], ports_tight::rule),
     (&[Code::PortsForecast], ports_forecast::rule),
+    (&[Code::DescriptorsTight], descriptors_tight::rule),
+    (&[Code::FileMaxTight], file_max_tight::rule),
+    (
+        &[Code::ListenBacklogOverflow],
+        listen_backlog_overflow::rule,
+    ),
+    (&[Code::UnixBacklogFull], unix_backlog_full::rule),
+    (&[Code::BacklogClipped], backlog_clipped::rule),
+    (&[Code::ConntrackTight], conntrack_tight::rule),
+    (
+        &[Code::TimeWaitBucketOverflow],
+        time_wait_bucket_overflow::rule,
+    ),
+    (&[Code::TcpMemoryTight], tcp_memory_tight::rule),
+    (
+        &[
+            Code::UnixSocketPermission,
+            Code::UnixSocketMissing,
+            Code::UnixSocketStale,
+        ],
+        unix_sockets::rule,
+    ),
+    (&[Code::AppExposed], app_exposed::rule),
 ];
 
 /// All that is wrong with what was seen, or will be: the worst first, then by code and subject.

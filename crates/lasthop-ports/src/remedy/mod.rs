@@ -6,16 +6,21 @@
 mod apache;
 mod caddy;
 mod clients;
+pub(crate) mod conntrack;
+pub(crate) mod descriptors;
 mod envoy;
+pub(crate) mod exposure;
 mod generic;
 mod haproxy;
 mod lasthop;
+pub(crate) mod listen;
 mod nginx;
 pub(crate) mod paste;
 pub(crate) mod plight;
 pub(crate) mod ports;
 pub(crate) mod sysctl;
 mod traefik;
+pub(crate) mod unix;
 
 pub(crate) use plight::Plight;
 

@@ -131,6 +131,8 @@ impl Usage {
 pub struct TcpMemory {
     /// In use.
     pub pages: u64,
+    /// Below this no socket is pressed.
+    pub low_pages: u64,
     /// From here on sockets are pressed to use less.
     pub pressure_pages: u64,
     /// No more than this.
