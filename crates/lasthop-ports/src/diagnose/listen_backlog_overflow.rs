@@ -80,7 +80,10 @@ fn addresses(snapshot: &Snapshot) -> Vec<Address<'_>> {
     listeners
         .chunk_by(|a, b| a.address == b.address)
         .filter_map(|same| {
-            let fullest = same.iter().max_by_key(|listener| fullness(listener))?;
+            let fullest = same.iter().max_by(|a, b| {
+                let cross = |a: &Listener, b: &Listener| u64::from(a.queue) * places(b);
+                cross(a, b).cmp(&cross(b, a))
+            })?;
             let dropped = |listener: &Listener| {
                 Some(u64::from(
                     listener.drops?.saturating_sub(listener.drops_before?),
@@ -109,13 +112,8 @@ fn places(listener: &Listener) -> u64 {
     u64::from(listener.backlog) + 1
 }
 
-/// In percent.
-fn fullness(listener: &Listener) -> u64 {
-    u64::from(listener.queue) * 100 / places(listener)
-}
-
 fn is_tight(listener: &Listener) -> bool {
-    fullness(listener) > WARNING_PERCENT
+    u64::from(listener.queue) * 100 >= places(listener) * WARNING_PERCENT
 }
 
 fn of_listener(snapshot: &Snapshot, at: &Address<'_>, lost: Option<Lost>) -> Finding {
