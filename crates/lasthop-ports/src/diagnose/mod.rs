@@ -9,12 +9,20 @@ mod conntrack_tight;
 mod descriptors_tight;
 mod file_max_tight;
 mod listen_backlog_overflow;
-pub(crate) mod phrase;
+mod phrase;
+mod port_parity_slope;
+mod port_range_narrow;
+mod port_range_overlaps_listeners;
+mod ports_bound_plainly;
 mod ports_exhausted;
 mod ports_forecast;
+mod ports_plateau;
+mod ports_reserved;
 mod ports_tight;
 mod tcp_memory_tight;
 mod time_wait_bucket_overflow;
+mod time_wait_held;
+mod time_wait_reuse_useless;
 mod unix_backlog_full;
 mod unix_sockets;
 mod view;
@@ -31,6 +39,17 @@ const RULES: &[(&[Code], Rule)] = &[
     (&[Code::PortsExhausted], ports_exhausted::rule),
     (&[Code::PortsTight], ports_tight::rule),
     (&[Code::PortsForecast], ports_forecast::rule),
+    (&[Code::PortsPlateau], ports_plateau::rule),
+    (&[Code::PortParitySlope], port_parity_slope::rule),
+    (&[Code::TimeWaitHeld], time_wait_held::rule),
+    (&[Code::TimeWaitReuseUseless], time_wait_reuse_useless::rule),
+    (&[Code::PortRangeNarrow], port_range_narrow::rule),
+    (
+        &[Code::PortRangeOverlapsListeners],
+        port_range_overlaps_listeners::rule,
+    ),
+    (&[Code::PortsReserved], ports_reserved::rule),
+    (&[Code::PortsBoundPlainly], ports_bound_plainly::rule),
     (&[Code::DescriptorsTight], descriptors_tight::rule),
     (&[Code::FileMaxTight], file_max_tight::rule),
     (

@@ -22,6 +22,14 @@ pub(super) fn about(seconds: f64) -> String {
     }
 }
 
+/// `12 seconds`, `2 minutes`: a time that has passed, rounded down.
+pub(super) fn for_time(seconds: f64) -> String {
+    if seconds < 120.0 {
+        return format!("{:.0} seconds", seconds.floor());
+    }
+    format!("{:.0} minutes", (seconds / 60.0).floor())
+}
+
 /// `+1,130 a minute`. Floats become integers at the nearest end of the range.
 #[expect(
     clippy::cast_possible_truncation,

@@ -4,6 +4,7 @@
 //! [`paste::word`].
 
 mod apache;
+pub(crate) mod bind;
 mod caddy;
 mod clients;
 pub(crate) mod conntrack;
@@ -25,7 +26,7 @@ pub(crate) mod unix;
 pub(crate) use plight::Plight;
 
 use crate::finding::Remedy;
-use crate::snapshot::Program;
+use crate::snapshot::{PortSettings, Program};
 
 /// Remedies of a finding. Who has more to choose from does nothing.
 const REMEDIES_MAX: usize = 5;
@@ -95,4 +96,23 @@ pub(crate) fn more_pairs(plight: &Plight<'_>) -> Vec<Remedy> {
     let ways = ways(plight.program());
     let chosen = [(ways.unix)(plight), (ways.addresses)(plight)];
     chosen.into_iter().flatten().collect()
+}
+
+/// For a program whose connections make the kernel walk through a full half: what spares it the walk.
+pub(crate) fn flat_search(ports: &PortSettings) -> Remedy {
+    let kernel = if ports.flat_search {
+        "This kernel can do it."
+    } else {
+        "It takes Linux 6.8; on this kernel the option does not change the search."
+    };
+    Remedy {
+        title: "In a program of your own: set IP_LOCAL_PORT_RANGE, which makes the search flat"
+            .to_owned(),
+        steps: vec![paste::words(format!(
+            "setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE (51), last << 16 | first) with the whole range, before \
+             connect(2). lasthop does. {kernel}"
+        ))],
+        undo: vec!["leave the option out again".to_owned()],
+        risk: None,
+    }
 }

@@ -1,10 +1,10 @@
 //! The kernel's settings about source ports. They help every program, and less than what the program can do itself.
 
 use super::Plight;
-use super::paste::{inside, words};
+use super::paste::{inside, shell, words};
 use super::sysctl::{self, Setting};
-use crate::diagnose::phrase::count;
-use crate::finding::{Remedy, Step};
+use crate::capacity::Grouped;
+use crate::finding::Remedy;
 use crate::host::HostPorts;
 use crate::range::{PortRange, ReservedPorts};
 use crate::snapshot::{Namespace, PortSettings, Snapshot};
@@ -145,10 +145,14 @@ pub(crate) fn reserve_less(snapshot: &Snapshot, settings: &PortSettings) -> Reme
                 .to_owned(),
         ),
     );
-    if value.is_empty()
-        && let Some(Step::Shell { lines }) = remedy.steps.first_mut()
-    {
-        replace_first(lines, empty(&snapshot.namespace));
+    if value.is_empty() {
+        remedy.steps = vec![
+            shell([empty(&snapshot.namespace)]),
+            words(
+                "Then take the line out that sets it at each boot (in /etc/sysctl.conf or /etc/sysctl.d).",
+            ),
+        ];
+        remedy.undo.truncate(1);
     }
     remedy
 }
@@ -244,6 +248,10 @@ fn listened_in_reserved(snapshot: &Snapshot, settings: &PortSettings) -> Vec<u16
     ports.sort_unstable();
     ports.dedup();
     ports
+}
+
+fn count(number: impl Into<u64>) -> Grouped {
+    Grouped(number.into())
 }
 
 /// As the kernel reads it: `32768 60999`.
