@@ -8,7 +8,9 @@ mod collect;
 mod examine;
 mod json;
 mod owners;
+mod recording;
 mod report;
+mod text;
 
 pub use collect::{
     Depth, RESAMPLED_GROUPS_MAX, Reading, SAMPLE_MAX, Samples, Socket, Spread, collect,
@@ -17,4 +19,6 @@ pub use collect::{
 pub use examine::{Background, Examination, OWNERS_TIME_MAX, examine};
 pub use json::{SCHEMA, json};
 pub use owners::name_owners;
+pub use recording::{Recorder, RecordingError, replay};
 pub use report::{NotEntered, Report, Verdict};
+pub use text::{TextStyle, text};

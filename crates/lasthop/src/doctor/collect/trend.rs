@@ -87,7 +87,8 @@ pub(in crate::doctor) fn recount(reading: &mut Reading, first_ms: u64) {
 }
 
 /// Has `snapshot` know what `earlier`, of the same namespace, had seen: the samples of its groups, its counters, what its
-/// listeners had dropped. Where the clock went back nothing of it fits, and nothing is taken.
+/// listeners had dropped, where it has not looked twice itself. Where the clock went back nothing of it fits, and nothing
+/// is taken.
 pub fn continue_from(snapshot: &mut Snapshot, earlier: &Snapshot) {
     let Some(before_ms) = snapshot.taken_ms.checked_sub(earlier.taken_ms) else {
         return;
@@ -99,6 +100,9 @@ pub fn continue_from(snapshot: &mut Snapshot, earlier: &Snapshot) {
             let ours = std::mem::replace(&mut group.recent, before.recent.clone());
             append(&mut group.recent, &ours);
         }
+    }
+    if snapshot.counters_before.is_some() {
+        return;
     }
     snapshot.counters_before = Some(CountersBefore {
         before_ms,
