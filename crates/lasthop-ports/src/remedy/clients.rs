@@ -125,7 +125,7 @@ fn python() -> Vec<Step> {
         lines(
             "aiohttp, one session for the process",
             [format!(
-                "session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit_per_host={POOL}))"
+                "session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit={POOL}))"
             )],
         ),
         words("A database driver has a pool of its own (SQLAlchemy: pool_size and max_overflow)."),
