@@ -49,7 +49,7 @@ pub(super) fn rule(snapshot: &Snapshot) -> Vec<Finding> {
         (None, None, Some(ever)) if ever > 0 => (
             Severity::Note,
             format!(
-                "{} without TIME_WAIT since this namespace began",
+                "{} ended without TIME_WAIT, at some time",
                 counted(ever, "connection")
             ),
         ),

@@ -118,12 +118,17 @@ pub(crate) fn served(path: &str) -> Vec<Remedy> {
     if let Some(path) = word(path) {
         remedies.push(Remedy {
             title: "Where it refuses with \"Address already in use\" (98), take the file away first".to_owned(),
-            steps: vec![shell([format!("ss -xl src {path}"), format!("rm {path}")])],
+            // By its name `ss` would not find every listener: HAProxy and lasthop bind another one and rename it.
+            steps: vec![
+                shell([format!(
+                    "curl -sv --unix-socket {path} http://localhost/ 2>&1 | grep -i refused"
+                )]),
+                words("Only if that has printed \"Connection refused\":"),
+                shell([format!("rm {path}")]),
+            ],
             undo: vec!["The app makes the file when it starts.".to_owned()],
             risk: Some(
-                "The first line must list nothing: an app whose file is taken away is out of reach until it is restarted, and \
-                 one in another network namespace is not in the list."
-                    .to_owned(),
+                "An app whose file is taken away while it listens is out of reach until it is restarted.".to_owned(),
             ),
         });
     }

@@ -131,7 +131,7 @@ impl Usage {
 pub struct TcpMemory {
     /// In use.
     pub pages: u64,
-    /// Below this no socket is pressed.
+    /// Below this again, pressure ends.
     pub low_pages: u64,
     /// From here on sockets are pressed to use less.
     pub pressure_pages: u64,

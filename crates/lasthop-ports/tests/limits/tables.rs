@@ -140,6 +140,10 @@ fn lost_time_wait_warns_while_it_happens_and_is_a_note_afterwards() {
         one(&time_wait(None, 0, 4_000), Code::TimeWaitBucketOverflow).headline,
         "TIME_WAIT: 4,000 of 4,096 connections (97 %)"
     );
+    assert_eq!(
+        one(&time_wait(None, 1, 0), Code::TimeWaitBucketOverflow).headline,
+        "1 connection ended without TIME_WAIT, at some time"
+    );
 }
 
 fn memory(pages: u64, aborts: Option<(u64, u64)>) -> Snapshot {
