@@ -41,6 +41,7 @@ pub use error::ConfigError;
 pub use flags::RunFlags;
 pub use host::HostPattern;
 pub use ip_range::{IpRange, IpRangeError};
+pub(crate) use nearest::nearest;
 pub use secret::Secret;
 pub use target_range::TargetRange;
 pub use trusted::TrustedProxies;

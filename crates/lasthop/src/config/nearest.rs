@@ -5,7 +5,7 @@ const WORD_BYTES_MAX: usize = 64;
 
 /// The candidate that takes the fewest slips (a letter more, less, other, or two swapped) to be written as `word`;
 /// `None` where even the nearest takes more than one slip for each three letters.
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {

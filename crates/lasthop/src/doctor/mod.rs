@@ -8,6 +8,7 @@ mod collect;
 mod examine;
 mod json;
 mod owners;
+mod page;
 mod recording;
 mod report;
 mod text;
@@ -19,6 +20,7 @@ pub use collect::{
 pub use examine::{Background, Examination, OWNERS_TIME_MAX, examine};
 pub use json::{SCHEMA, json};
 pub use owners::name_owners;
+pub use page::{UnknownCode, page};
 pub use recording::{Recorder, RecordingError, replay};
-pub use report::{NotEntered, Report, Verdict};
+pub use report::{NotEntered, Report, Verdict, as_root};
 pub use text::{TextStyle, text};

@@ -1,9 +1,20 @@
 //! What is told: the examinations of one or many network namespaces, and what they come to.
 
+use lasthop_kernel::identity::effective_uid;
 use lasthop_ports::Severity;
 use lasthop_ports::snapshot::Namespace;
 
 use super::Examination;
+
+/// What would help where processes of others cannot be seen, to be put behind what is not; nothing where it does not.
+#[must_use]
+pub fn as_root() -> &'static str {
+    if effective_uid() == 0 {
+        ""
+    } else {
+        " (run it as root)"
+    }
+}
 
 /// A namespace that could not be looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -103,9 +103,7 @@ fn a_planned_key_is_refused_as_not_in_this_version() {
 
 #[test]
 fn a_planned_command_says_that_it_is_planned() {
-    for command in [
-        "doctor", "top", "reload", "upgrade", "drain", "status", "import",
-    ] {
+    for command in ["top", "reload", "upgrade", "drain", "status", "import"] {
         let output = lasthop(&[command]);
         assert_eq!(output.status.code(), Some(2), "{command}");
         let said = text(&output.stderr);
@@ -154,7 +152,7 @@ fn help_and_version_go_to_stdout() {
         assert!(text(&output.stdout).contains("lasthop"), "{flag}");
     }
     let help = text(&lasthop(&["--help"]).stdout);
-    for command in ["run", "check", "plan", "demo"] {
+    for command in ["run", "check", "plan", "demo", "doctor"] {
         assert!(help.contains(command), "{command} is not in the help");
     }
 }

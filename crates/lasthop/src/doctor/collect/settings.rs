@@ -71,6 +71,7 @@ fn read_counted(snapshot: &mut Snapshot, counted: &counters::Counters, unseen: &
         .zip(memory)
         .map(|(pages, memory)| TcpMemory {
             pages,
+            low_pages: memory.low,
             pressure_pages: memory.pressure,
             limit_pages: memory.max,
         });

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use lasthop_kernel::process;
 use lasthop_ports::snapshot::{DescriptorUse, Namespace, PROCESSES_MAX, Process, Snapshot};
 
+use super::super::as_root;
 use super::People;
 
 /// How long all processes may take: 30 us each where the kernel tells.
@@ -62,7 +63,8 @@ pub(in crate::doctor) fn descriptors(snapshot: &mut Snapshot) {
         .collect();
     if unknown > 0 {
         snapshot.unseen.push(format!(
-            "the descriptors of {unknown} processes: they are not shown, or there was no time (run it as root)"
+            "how many descriptors are open in {unknown} processes that could not be looked into{}",
+            as_root()
         ));
     }
 }

@@ -17,6 +17,7 @@ use lasthop_kernel::process::{self, ProcessIdentity};
 use lasthop_ports::finding::{Code, Finding, Subject};
 use lasthop_ports::snapshot::{GroupKey, Owner, Snapshot};
 
+use super::as_root;
 use super::collect::{Reading, Socket, Spread};
 
 /// Groups and listeners whose owners are looked for at once: as many as anybody reads about.
@@ -275,7 +276,8 @@ fn note_hidden(snapshot: &mut Snapshot, places: &[String]) {
         [one, others @ ..] => format!("whose {one} is, and {} more", others.len()),
     };
     snapshot.unseen.push(format!(
-        "{text}: processes of other users are not shown, or there was no time (run it as root)"
+        "{text}: not every process could be looked into{}",
+        as_root()
     ));
 }
 

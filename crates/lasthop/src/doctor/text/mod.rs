@@ -90,7 +90,11 @@ impl Page {
         for line in wrapped(&headline, 0) {
             let _ = writeln!(self.text, "{line}");
         }
-        for finding in findings {
+        for (position, finding) in findings.iter().enumerate() {
+            // Notes stand together.
+            if position == 0 || finding.severity > Severity::Note {
+                self.text.push('\n');
+            }
             self.finding(finding);
         }
         if examination
@@ -113,7 +117,6 @@ impl Page {
             self.more(finding);
             return;
         }
-        self.text.push('\n');
         self.heading(finding);
         if self.whole_left == 0 {
             if let Some(remedy) = finding.remedies.first() {
