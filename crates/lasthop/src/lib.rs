@@ -18,6 +18,7 @@ pub mod observe;
 pub mod ports;
 pub mod relay;
 pub mod route;
+pub mod sampler;
 pub mod server;
 pub mod transport;
 pub mod upstream;

@@ -6,8 +6,8 @@
 use std::time::SystemTime;
 
 use super::exposition::{Kind, Label, Page};
-use super::source_ports;
 use super::view::View;
+use super::{host, source_ports};
 use crate::observe::Descriptors;
 use crate::observe::metrics::{
     ConnectResult, Durations, Histogram, ListenerMetrics, UpstreamMetrics,
@@ -21,6 +21,7 @@ pub(super) fn page(view: &View, descriptors: Descriptors) -> String {
     upstream_connections(view, &mut page);
     source_ports::metrics(view, &mut page);
     upstream_requests(view, &mut page);
+    host::metrics(&view.sampled, &mut page);
     process(view, descriptors, &mut page);
     page.into_text()
 }

@@ -1,6 +1,6 @@
 //! The admin address: what this process tells about itself, to its operator and to Prometheus.
 //!
-//! Serves `/metrics`, `/status` and `/healthz` from a thread of its own, on an address of its own. It reads what the
+//! Serves `/metrics`, `/status`, `/healthz`, `/doctor` and `/history` from a thread of its own, on an address of its own. It reads what the
 //! workers count and never waits for one of them, and no worker waits for it: a scraper that hangs costs nobody anything
 //! but itself. It changes nothing in the process. Clients and applications never pass here, so its HTTP is hyper's and
 //! its pages are axum's (docs/decisions/0007-admin-address.md); what it says is in docs/metrics.md.
@@ -9,6 +9,7 @@ mod authority;
 mod connection;
 mod exposition;
 mod gate;
+mod host;
 mod metrics;
 mod open;
 mod pages;

@@ -15,11 +15,14 @@ use axum::routing::get;
 
 use super::gate::Gate;
 use super::view::View;
-use super::{exposition, metrics, status};
+use super::{exposition, host, metrics, status};
 use crate::observe::Descriptors;
 
 /// The page that needs no token.
 pub(super) const HEALTH: &str = "/healthz";
+
+/// What every page is made from.
+pub(super) type SharedView = State<Arc<View>>;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -41,8 +44,8 @@ pub(super) fn router(gate: Gate, view: View) -> Router {
         .route(HEALTH, get(health))
         .route("/metrics", get(metrics_page))
         .route("/status", get(status_page))
-        .route("/doctor", get(|| planned("the findings about this host")))
-        .route("/history", get(|| planned("the history of the metrics")))
+        .route("/doctor", get(host::doctor_page))
+        .route("/history", get(host::history_page))
         .fallback(missing)
         .layer(from_fn_with_state(Arc::new(gate), guard))
         .with_state(Arc::new(view))
@@ -75,13 +78,15 @@ async fn index() -> Response {
         "</h1>\n<ul>\n",
         "<li><a href=\"/metrics\">/metrics</a>: counters and durations, for Prometheus</li>\n",
         "<li><a href=\"/status\">/status</a>: the same and the settings behind it, as JSON</li>\n",
+        "<li><a href=\"/doctor\">/doctor</a>: what is wrong with this host or will be, as JSON</li>\n",
+        "<li><a href=\"/history\">/history</a>: the last ten minutes, three hours or day, as JSON</li>\n",
         "<li><a href=\"/healthz\">/healthz</a>: 200 while it serves, 503 while it drains</li>\n",
         "</ul>\n</html>\n",
     );
     ([(CONTENT_TYPE, "text/html; charset=utf-8")], PAGE).into_response()
 }
 
-async fn health(State(view): State<Arc<View>>) -> Response {
+async fn health(State(view): SharedView) -> Response {
     if view.state.is_draining() {
         plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
     } else {
@@ -89,12 +94,12 @@ async fn health(State(view): State<Arc<View>>) -> Response {
     }
 }
 
-async fn metrics_page(State(view): State<Arc<View>>) -> Response {
+async fn metrics_page(State(view): SharedView) -> Response {
     let page = metrics::page(&view, Descriptors::read());
     ([(CONTENT_TYPE, exposition::CONTENT_TYPE)], page).into_response()
 }
 
-async fn status_page(State(view): State<Arc<View>>) -> Response {
+async fn status_page(State(view): SharedView) -> Response {
     match status::json(&view, Descriptors::read(), Instant::now()) {
         Ok(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
         Err(error) => {
@@ -105,13 +110,6 @@ async fn status_page(State(view): State<Arc<View>>) -> Response {
             )
         }
     }
-}
-
-async fn planned(what: &'static str) -> Response {
-    plain(
-        StatusCode::NOT_IMPLEMENTED,
-        format!("{what}: planned, but not in this version\n"),
-    )
 }
 
 async fn missing() -> Response {

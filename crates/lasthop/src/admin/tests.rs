@@ -1,5 +1,6 @@
 //! The admin address from outside: real sockets, with a view made by hand.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,13 +9,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use lasthop_ports::finding::{Code, Finding};
+use lasthop_ports::snapshot::{Group, GroupKey, SocketCounts};
+use lasthop_ports::{Forecast, Severity, Snapshot};
 use serde_json::Value;
 
 use super::{AdminThread, LogDrops, OpenAdmin, ServerState, View, metrics, open, status};
 use crate::config::{Admin, Config, ListenAddress};
+use crate::doctor::Examination;
+use crate::history::OwnPoint;
 use crate::observe::Descriptors;
 use crate::observe::metrics::{ConnectResult, WorkerMetrics};
 use crate::ports::Ports;
+use crate::sampler::{Latest, Sampled};
 use crate::upstream::Admission;
 
 /// Far longer than anything here takes.
@@ -65,6 +72,7 @@ fn view() -> View {
     workers[0].unrouted.count(404);
     View {
         admissions: vec![Arc::new(Admission::new(0, 8, 2))],
+        sampled: sampled(&config),
         ports: Arc::new(Ports::open(&config, Instant::now())),
         config,
         workers: workers.map(Arc::new).into(),
@@ -77,6 +85,53 @@ fn view() -> View {
             operator: 0,
         }),
     }
+}
+
+/// As if the sampler had looked once, at a host with one group of connections and one finding.
+fn sampled(config: &Config) -> Arc<Sampled> {
+    let key = GroupKey {
+        source: "127.0.0.1".parse().unwrap(),
+        destination: "127.0.0.1:3000".parse().unwrap(),
+    };
+    let mut snapshot = Snapshot::empty(1_795_335_400_500);
+    snapshot.sockets = Some(SocketCounts {
+        established: 41,
+        time_wait: 7,
+        unix_listen: 3,
+        ..SocketCounts::default()
+    });
+    snapshot.groups.push(Group::empty(key));
+    let finding = Finding {
+        code: Code::PortsTight,
+        severity: Severity::Warning,
+        headline: "tight".to_owned(),
+        subject: key.into(),
+        usage: None,
+        forecast: None,
+        processes: Vec::new(),
+        evidence: Vec::new(),
+        remedies: Vec::new(),
+    };
+    let forecast = Forecast {
+        per_minute: 60.0,
+        seconds_left: 120.4,
+    };
+    let latest = Latest {
+        examination: Examination {
+            snapshot,
+            findings: vec![finding],
+        },
+        forecasts: vec![(key, forecast)],
+    };
+    let sampled = Sampled::new(config);
+    let period = Duration::from_secs(2);
+    sampled.add(
+        1_795_335_400_000,
+        Some(OwnPoint::default()),
+        Some(latest),
+        period,
+    );
+    Arc::new(sampled)
 }
 
 const DESCRIPTORS: Descriptors = Descriptors {
@@ -101,9 +156,12 @@ fn admin(address: &str) -> Admin {
 
 impl Running {
     fn start(settings: &Admin) -> Self {
+        Self::with(settings, view())
+    }
+
+    fn with(settings: &Admin, view: View) -> Self {
         let opened = open(settings).unwrap();
         let address = opened.to_string().parse().unwrap();
-        let view = view();
         Self {
             address,
             view: view.clone(),
@@ -171,6 +229,14 @@ fn every_name_of_the_contract_is_on_the_page_of_metrics() {
         "lasthop_file_descriptors{kind=\"in_use\"} 12",
         "lasthop_file_descriptors{kind=\"limit\"} 1024",
         "lasthop_log_lines_dropped_total{log=\"access\"} 3",
+        "lasthop_request_failures_total{kind=\"no_route\"} 0",
+        "lasthop_sockets{state=\"established\"} 41",
+        "lasthop_sockets{state=\"time_wait\"} 7",
+        "lasthop_unix_sockets{state=\"listen\"} 3",
+        "lasthop_host_sampled_timestamp_seconds 1795335400.5",
+        "lasthop_findings{code=\"ports-tight\",severity=\"warning\"} 1",
+        "lasthop_source_ports_forecast_seconds{source=\"127.0.0.1\",target=\"127.0.0.1:3000\"} 120",
+        "lasthop_sampler_cpu_seconds_total 0",
         "lasthop_workers 2",
         "lasthop_start_time_seconds 1795335300",
         concat!(
@@ -207,16 +273,101 @@ fn no_series_is_told_twice_and_every_family_has_its_help() {
     }
 }
 
-#[test]
-fn every_metric_on_the_page_is_in_the_documentation() {
+/// Names, kinds and labels of all families, from the tables of the documentation.
+fn documented() -> BTreeMap<String, (String, BTreeSet<String>)> {
     let document = include_str!("../../../../docs/metrics.md");
-    let page = metrics::page(&view(), DESCRIPTORS);
-    for line in page.lines() {
+    let rows = document
+        .lines()
+        .filter(|line| line.starts_with("| `lasthop_"));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let labels = cells[3].split(", ").filter(|label| !label.is_empty());
+        let labels = labels.map(|label| label.trim_matches('`').to_owned());
+        let name = cells[1].trim_matches('`').to_owned();
+        (name, (cells[2].to_owned(), labels.collect()))
+    })
+    .collect()
+}
+
+/// The same from a page. A family without samples shows no labels.
+fn told(page: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
+    let mut families: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
+    let mut family = String::new();
+    for line in page.lines().filter(|line| !line.starts_with("# HELP")) {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let name = rest.split(' ').next().unwrap();
-            assert!(document.contains(&format!("`{name}")), "{name}");
+            let (name, kind) = rest.split_once(' ').unwrap();
+            name.clone_into(&mut family);
+            families.insert(family.clone(), (kind.to_owned(), BTreeSet::new()));
+            continue;
         }
+        let labels = line.split_once('{').map_or("", |(_, rest)| rest);
+        // Each label is followed by `="`; no value on this page has a comma.
+        let names = labels
+            .split(',')
+            .filter_map(|label| label.split_once("=\""));
+        let names = names
+            .map(|(name, _)| name.to_owned())
+            .filter(|name| name != "le");
+        families.get_mut(&family).unwrap().1.extend(names);
     }
+    families
+}
+
+#[test]
+fn the_tables_of_the_documentation_are_the_page_of_metrics_family_by_family() {
+    let told = told(&metrics::page(&view(), DESCRIPTORS));
+    let documented = documented();
+    let names = |all: &BTreeMap<String, _>| all.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&told), names(&documented));
+    for (name, (kind, labels)) in &told {
+        let (written_kind, written_labels) = &documented[name];
+        assert_eq!(kind, written_kind, "{name}");
+        // A histogram's families have no sample with labels but its own where it is empty.
+        assert_eq!(labels, written_labels, "{name}");
+    }
+}
+
+#[test]
+fn a_host_that_was_not_looked_at_yet_has_no_findings_and_says_when_to_come_back() {
+    let mut view = view();
+    view.sampled = Arc::new(Sampled::new(&view.config));
+    let page = metrics::page(&view, DESCRIPTORS);
+    assert!(!page.contains("lasthop_sockets{"), "{page}");
+    assert!(!page.contains("lasthop_findings{"), "{page}");
+    let running = Running::with(&admin("127.0.0.1:0"), view);
+    let answer = running.get("/doctor");
+    assert_eq!(status_of(&answer), "503");
+    assert!(
+        answer.to_ascii_lowercase().contains("retry-after: 2\r\n"),
+        "{answer}"
+    );
+    let history = running.get("/history");
+    assert!(
+        history.contains("\"at_ms\":[],\"host\":null,\"own\":null"),
+        "{history}"
+    );
+}
+
+#[test]
+fn whoever_asks_before_the_first_look_is_answered_as_soon_as_there_is_one() {
+    let mut view = view();
+    let seen = Arc::clone(&view.sampled);
+    view.sampled = Arc::new(Sampled::new(&view.config));
+    let running = Running::with(&admin("127.0.0.1:0"), view);
+    let mut stream = running.connect();
+    stream
+        .write_all(get("/doctor", "127.0.0.1").as_bytes())
+        .unwrap();
+    let latest = Arc::into_inner(seen).unwrap().latest().unwrap();
+    let latest = Arc::into_inner(latest);
+    running
+        .view
+        .sampled
+        .add(1, None, latest, Duration::from_secs(2));
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert_eq!(status_of(&answer), "200", "{answer}");
+    assert!(answer.contains("ports-tight"), "{answer}");
 }
 
 #[test]
@@ -268,15 +419,27 @@ fn pages_are_served_with_their_types_and_nothing_may_be_kept_or_framed() {
         ("/status", "200", "application/json", "\"schema\": 1,"),
         (
             "/doctor",
-            "501",
-            "text/plain; charset=utf-8",
-            "planned, but not in this version",
+            "200",
+            "application/json",
+            "\"schema\":\"lasthop.doctor/1\"",
         ),
         (
             "/history",
-            "501",
+            "200",
+            "application/json",
+            "\"schema\":\"lasthop.history/1\",\"window\":\"10m\"",
+        ),
+        (
+            "/history?window=24h",
+            "200",
+            "application/json",
+            "\"window\":\"24h\"",
+        ),
+        (
+            "/history?x=y&window=1h",
+            "400",
             "text/plain; charset=utf-8",
-            "planned, but not in this version",
+            "there are 10m, 3h, 24h",
         ),
         (
             "/nothing",

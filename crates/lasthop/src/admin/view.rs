@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime};
 use crate::config::Config;
 use crate::observe::metrics::WorkerMetrics;
 use crate::ports::Ports;
+use crate::sampler::Sampled;
 use crate::upstream::Admission;
 
 /// Everything that the pages are made of.
@@ -23,6 +24,8 @@ pub struct View {
     pub ports: Arc<Ports>,
     /// Whether it serves or drains, and since when it runs.
     pub state: Arc<ServerState>,
+    /// What the sampler has seen.
+    pub sampled: Arc<Sampled>,
     /// How many lines the logs have lost. Asked at each reading, on the admin thread.
     pub log_drops: LogDropsReader,
 }

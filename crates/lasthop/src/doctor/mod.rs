@@ -19,7 +19,7 @@ pub use collect::{
 };
 pub use examine::{Background, Examination, OWNERS_TIME_MAX, examine};
 pub use json::{SCHEMA, json};
-pub use owners::name_owners;
+pub use owners::{carry_over, descriptors, name_owners};
 pub use page::{UnknownCode, page};
 pub use recording::{Recorder, RecordingError, replay};
 pub use report::{NotEntered, Report, Verdict, as_root};

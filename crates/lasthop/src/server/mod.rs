@@ -23,6 +23,7 @@ use crate::http::GOODBYES_MAX;
 use crate::listener::{OpenError, OpenListener, Sockets, open};
 use crate::observe::LogGuard;
 use crate::ports::{Ports, Watcher};
+use crate::sampler::{Sampled, Sampler, Sources};
 use crate::transport::Slots;
 use crate::upstream::{self, Admission};
 use acceptor::Acceptor;
@@ -176,8 +177,10 @@ async fn supervise(
         admissions: shared.into_iter().map(|shared| shared.admission).collect(),
         ports,
         state: Arc::clone(&state),
+        sampled: Arc::new(Sampled::new(config)),
         log_drops,
     };
+    let sampler = admin.as_ref().map(|_| start_sampler(&view)).transpose()?;
     let admin = start_admin(admin, view)?;
     let acceptor = Acceptor::start(config, unix, workers.handles(), &slots, &draining)?;
     let admin_address = admin.as_ref().map(|(_, address)| &**address);
@@ -192,7 +195,7 @@ async fn supervise(
         ended = ended => ended,
         never = journal.keep(config, rotation) => match never {},
     };
-    drop(watcher);
+    drop((watcher, sampler));
     // Last, so that its health tells of the drain to the end.
     if let Some((thread, _)) = admin {
         thread.finish();
@@ -259,6 +262,17 @@ async fn serve_until_ended(
     acceptor.finish().await;
     let ended = drain_workers(workers, &mut signals, config.server.drain_timeout).await;
     if failed { Ended::WorkerFailed } else { ended }
+}
+
+/// Samples for the pages of the admin address from now on.
+fn start_sampler(view: &View) -> Result<Sampler, ServeError> {
+    let sources = Sources {
+        config: Arc::clone(&view.config),
+        workers: Arc::clone(&view.workers),
+        admissions: view.admissions.clone(),
+    };
+    Sampler::start(sources, Arc::clone(&view.sampled))
+        .map_err(ServeError::host("start the sampler's thread"))
 }
 
 /// Answers on the admin address from now on; the address as it turned out.

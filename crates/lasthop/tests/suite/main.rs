@@ -41,6 +41,7 @@ mod requests_refused;
 mod restart;
 mod reuse;
 mod routes;
+mod sampler;
 mod shedding;
 mod shortages;
 mod source_ports;

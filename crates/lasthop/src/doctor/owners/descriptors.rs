@@ -20,7 +20,7 @@ const PART_PERCENT_MIN: u64 = 25;
 
 /// Fills in the processes of the snapshot's network namespace that have used up much of their limit, and those that are
 /// named in it as owners.
-pub(in crate::doctor) fn descriptors(snapshot: &mut Snapshot) {
+pub fn descriptors(snapshot: &mut Snapshot) {
     let mut pids = match pids() {
         Ok(pids) => pids,
         Err(error) => {

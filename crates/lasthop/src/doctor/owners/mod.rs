@@ -6,7 +6,7 @@
 mod descriptors;
 mod program;
 
-pub(super) use descriptors::descriptors;
+pub use descriptors::descriptors;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -88,7 +88,7 @@ pub fn name_owners(reading: &mut Reading, findings: &[Finding], deadline: Durati
 }
 
 /// Has `snapshot` name the owners that `earlier` named, as long as they are there: they need no new search.
-pub(super) fn carry_over(snapshot: &mut Snapshot, earlier: &Snapshot) {
+pub fn carry_over(snapshot: &mut Snapshot, earlier: &Snapshot) {
     let mut people = People::default();
     let mut are_there = |owners: &[Owner]| {
         let is_there = |owner: &Owner| people.owner(owner.pid).as_ref() == Some(owner);
