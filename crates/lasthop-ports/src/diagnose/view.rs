@@ -155,6 +155,12 @@ impl<'a> View<'a> {
         if let Some(line) = self.time_wait() {
             lines.push(line);
         }
+        if self.group.outside_range > 0 {
+            lines.push(format!(
+                "{} of them on ports outside the range, which take none of it",
+                count(self.group.outside_range)
+            ));
+        }
         lines.push(self.arithmetic());
         lines.push(self.who_connects());
         if let Some(line) = self.who_listens() {

@@ -47,7 +47,10 @@ pub struct Group {
     pub time_wait_held: u32,
     /// In TIME_WAIT at the other end, on this host: the app closed first. They hold no port of this group.
     pub time_wait_at_app: u32,
-    /// Ports in use that are even, and odd. A kernel that walks one parity first fills one half before the other.
+    /// Of the connections and of those held in TIME_WAIT, how many have ports that connect(2) gives out to nobody:
+    /// outside the range, or reserved. A program that names its ports itself has such. They take none of the supply.
+    pub outside_range: u32,
+    /// Ports of the range in use that are even, and odd. A kernel that walks one parity first fills one half before the other.
     pub even_ports: u32,
     /// See `even_ports`.
     pub odd_ports: u32,
@@ -68,6 +71,7 @@ impl Group {
             time_wait: 0,
             time_wait_held: 0,
             time_wait_at_app: 0,
+            outside_range: 0,
             even_ports: 0,
             odd_ports: 0,
             owners: Vec::new(),
@@ -81,10 +85,12 @@ impl Group {
         self.states.total()
     }
 
-    /// Ports that no new connection of this group can have now.
+    /// Ports of the range that no new connection of this group can have now.
     #[must_use]
     pub fn used(&self) -> u32 {
-        self.connections().saturating_add(self.time_wait_held)
+        self.connections()
+            .saturating_add(self.time_wait_held)
+            .saturating_sub(self.outside_range)
     }
 }
 

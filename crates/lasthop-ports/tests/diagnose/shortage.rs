@@ -165,3 +165,23 @@ fn each_pair_is_judged_by_itself_and_the_worst_come_first() {
     assert_eq!(codes(&snapshot), ["ports-exhausted", "ports-tight"]);
     assert!(!titles(&the(&snapshot, Code::PortsTight)).is_empty());
 }
+
+#[test]
+fn ports_that_a_program_named_outside_the_range_take_none_of_it() {
+    let mut snapshot = with(default_host(), 40_000);
+    snapshot.groups[0].outside_range = 17_000;
+    let finding = the(&snapshot, Code::PortsTight);
+    assert_eq!(
+        finding.headline,
+        "127.0.0.1 -> 127.0.0.1:3000: 23,000 of 28,232 ports in use (81 %)"
+    );
+    assert_eq!(
+        finding.evidence[..2],
+        [
+            "connections: 40,000 established",
+            "17,000 of them on ports outside the range, which take none of it",
+        ]
+    );
+    snapshot.groups[0].outside_range = 40_000;
+    assert_eq!(codes(&snapshot), Vec::<&str>::new());
+}
