@@ -11,6 +11,7 @@ use std::env;
 use std::io::{self, IsTerminal as _, Write};
 
 use crate::cli::{ColourWhen, DoctorOn, DoctorOptions, DoctorVisit};
+use crate::config::Config;
 use crate::doctor::{self, Recorder, Report, TextStyle, Verdict};
 use crate::exit::Exit;
 
@@ -29,6 +30,9 @@ pub fn run(options: &DoctorOptions, out: &mut impl Write) -> Result<Exit, Doctor
             recorded: false,
         },
     };
+    if let DoctorOn::Host(visit) = &options.on {
+        check_config(visit)?;
+    }
     match &options.on {
         DoctorOn::Host(visit) if visit.watch => watch::run(visit, teller, out),
         DoctorOn::Host(visit) => once(visit, teller, out),
@@ -38,6 +42,12 @@ pub fn run(options: &DoctorOptions, out: &mut impl Write) -> Result<Exit, Doctor
         }
         DoctorOn::Page(code) => page(code, out),
     }
+}
+
+/// A configuration that was named has to be one.
+fn check_config(visit: &DoctorVisit) -> Result<(), DoctorError> {
+    let config = visit.config.as_deref().map(Config::from_file);
+    config.transpose().map_err(DoctorError::Config).map(|_| ())
 }
 
 fn once(visit: &DoctorVisit, teller: Teller, out: &mut impl Write) -> Result<Exit, DoctorError> {

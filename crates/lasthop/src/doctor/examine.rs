@@ -1,5 +1,6 @@
 //! The whole of a visit: read, judge, look for owners, judge again.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lasthop_ports::finding::Finding;
@@ -9,7 +10,7 @@ use lasthop_ports::{Severity, diagnose};
 use super::collect::{
     self, Depth, RESAMPLED_GROUPS_MAX, Reading, collect, continue_from, resample,
 };
-use super::owners;
+use super::{owners, sockets};
 
 /// Between two looks at the fullest groups, when there was no earlier reading to tell a trend from.
 const LOOK_PERIOD: Duration = Duration::from_millis(200);
@@ -54,6 +55,8 @@ pub struct Background<'a> {
     pub namespace: Option<&'a Namespace>,
     /// The snapshot of the visit before. Without one a second is spent on finding out what changes.
     pub earlier: Option<&'a Snapshot>,
+    /// A configuration of lasthop whose Unix targets are looked at, besides those of proxies that run.
+    pub config: Option<&'a Path>,
 }
 
 /// Examines the network namespace of the calling thread. Takes a second and a half at most where there was no visit
@@ -72,6 +75,10 @@ pub fn examine(background: &Background<'_>) -> Examination {
             owners::carry_over(&mut reading.snapshot, earlier);
         }
         None => look_on(&mut reading, begun),
+    }
+    // Another namespace has other files too, as a rule.
+    if background.namespace.is_none() {
+        sockets::look(&mut reading, background.config);
     }
     let findings = diagnose(&reading.snapshot);
     owners::name_owners(&mut reading, &findings, OWNERS_TIME_MAX);

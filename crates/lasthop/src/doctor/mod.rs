@@ -11,6 +11,7 @@ mod owners;
 mod page;
 mod recording;
 mod report;
+mod sockets;
 mod text;
 
 pub use collect::{

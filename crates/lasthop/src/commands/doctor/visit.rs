@@ -51,6 +51,7 @@ impl<'a> Visits<'a> {
         examine(&Background {
             namespace: None,
             earlier: inode.and_then(|inode| self.earlier.get(&inode)),
+            config: self.visit.config.as_deref(),
         })
     }
 
@@ -73,6 +74,7 @@ impl<'a> Visits<'a> {
         let background = Background {
             namespace: Some(namespace),
             earlier,
+            config: None,
         };
         namespace::within(pid, || examine(&background))
     }

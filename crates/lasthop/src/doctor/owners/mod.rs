@@ -7,6 +7,7 @@ mod descriptors;
 mod program;
 
 pub use descriptors::descriptors;
+pub(super) use program::program;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -17,7 +17,7 @@ pub(super) fn owner(identity: &ProcessIdentity) -> Owner {
 }
 
 /// By its executable first, which it cannot change, then by the name and the command line, which everybody may read.
-pub(super) fn program(identity: &ProcessIdentity) -> Program {
+pub(in crate::doctor) fn program(identity: &ProcessIdentity) -> Program {
     let executable = identity.executable.as_deref().and_then(file_name);
     // One file with hundreds of names, `httpd` among them.
     if executable == Some("busybox") {
