@@ -180,7 +180,7 @@ enum Words {
     /// Show on this host where connections over TCP end, how that is passed, and what a Unix socket saves; needs nothing
     Demo {
         /// Seconds of load for each scene
-        #[arg(long, value_name = "N", default_value_t = 4,
+        #[arg(long, value_name = "N", default_value_t = 3,
               value_parser = clap::value_parser!(u16).range(1..=60))]
         seconds: u16,
         /// Be the part that plays in a namespace; for the demo itself, which starts it there
@@ -537,7 +537,7 @@ mod tests {
 
     #[test]
     fn the_demo_has_a_length() {
-        assert_eq!(read("demo"), Ok(Command::Demo(DemoOptions { seconds: 4 })));
+        assert_eq!(read("demo"), Ok(Command::Demo(DemoOptions { seconds: 3 })));
         assert_eq!(
             read("demo --seconds 1"),
             Ok(Command::Demo(DemoOptions { seconds: 1 }))

@@ -1,6 +1,6 @@
 //! `lasthop demo`: runs [`crate::demo`] in the terminal.
 //!
-//! Chooses the colour and makes the runtime; what is measured, and how, is the demo's own affair.
+//! Finds out what the terminal can show and makes the runtime; what is measured, and how, is the demo's own affair.
 
 use std::env;
 use std::io::{self, IsTerminal as _};
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use tokio::runtime::{Builder, LocalOptions};
 
-use crate::demo::report::Colour;
+use crate::demo::screen::{Colour, Glyphs, Progress, Screen};
 use crate::demo::{self, DemoError, DemoSettings, wall};
 
 /// Runs the demo to its end, `seconds` of load for each scene, writing to the standard output.
@@ -28,7 +28,7 @@ pub fn run(seconds: u16) -> Result<(), DemoError> {
             source,
         })?;
     let mut out = io::stdout();
-    runtime.block_on(demo::run(&settings, colour(), &mut out))
+    runtime.block_on(demo::run(&settings, screen(), &mut out))
 }
 
 /// Runs the part that plays in a namespace of its own, which only the demo itself starts; its files go to `directory`.
@@ -39,12 +39,20 @@ pub fn inside(directory: &Path) -> Result<(), DemoError> {
     wall::inside::run(directory, &mut io::stdout())
 }
 
-/// On a terminal, unless `NO_COLOR` is set to anything but the empty string (no-color.org).
-fn colour() -> Colour {
-    let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if io::stdout().is_terminal() && !refused {
-        Colour::On
-    } else {
-        Colour::Off
+/// Colour on a terminal, unless `NO_COLOR` is set to anything but the empty string (no-color.org).
+fn screen() -> Screen {
+    let is_terminal = io::stdout().is_terminal();
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
+    Screen {
+        colour: match set("NO_COLOR") {
+            None if is_terminal => Colour::On,
+            _ => Colour::Off,
+        },
+        glyphs: Glyphs::of_locale(locale.as_deref().and_then(|locale| locale.to_str())),
+        progress: match is_terminal {
+            true => Progress::On,
+            false => Progress::Off,
+        },
     }
 }

@@ -1,5 +1,5 @@
-//! `lasthop demo`: where connections over TCP end and how that is passed, then what the last hop costs over TCP and over
-//! a Unix socket, measured on this host in less than half a minute.
+//! `lasthop demo`: where connections over TCP end, what the doctor says of it and what each remedy does about it, then what
+//! the last hop costs over TCP and over a Unix socket, measured on this host in less than a minute.
 //!
 //! It brings an app and clients of its own, runs the proxy as a child process, and needs neither configuration nor
 //! privileges nor the network. The first act is [`wall`]; the others are scenes of load. Each scene gets a fresh app and
@@ -15,14 +15,16 @@ pub mod ports;
 pub mod proxy;
 pub mod report;
 pub mod scratch;
+pub mod screen;
 pub mod tunnel;
 pub mod wall;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lasthop_kernel::limits;
 use lasthop_kernel::process::{self, CpuTime, ProcessError};
 use lasthop_ports::PortRange;
 use thiserror::Error;
@@ -30,8 +32,9 @@ use thiserror::Error;
 use app::{App, CLOSING_PATH};
 use load::{LoadOutcome, LoadSettings};
 use proxy::{Proxy, ProxyError};
-use report::{Colour, Reading};
+use report::Reading;
 use scratch::Scratch;
+use screen::Screen;
 
 /// How the proxy reaches the app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +117,7 @@ impl Scene {
     ];
 }
 
-/// What the demo may be told; the default needs nothing and takes about twenty seconds.
+/// What the demo may be told; the default needs nothing and takes about three quarters of a minute.
 #[derive(Clone, Debug)]
 pub struct DemoSettings {
     /// The binary to run as the proxy; `None`: the running one.
@@ -133,7 +136,7 @@ impl Default for DemoSettings {
     fn default() -> Self {
         Self {
             proxy: None,
-            seconds_per_scene: 4.0,
+            seconds_per_scene: 3.0,
             rounds: 3,
             clients: 64,
             body_bytes: 100,
@@ -191,6 +194,11 @@ pub enum DemoError {
 
 /// Short run before each measured one, so that connections, caches and pools are as they stay.
 const WARM_UP: Duration = Duration::from_millis(150);
+/// Descriptors that app and load, or the proxy, need in a scene besides two for each client. Of few, the proxy keeps a
+/// quarter back.
+const DESCRIPTORS_APART: u64 = 72;
+/// With fewer clients than this it is no load.
+const CLIENTS_MIN: usize = 8;
 
 /// Runs the demo and writes what it shows to `out`, until its end or until SIGINT or SIGTERM. Needs a `LocalRuntime`
 /// with time and I/O enabled.
@@ -199,13 +207,13 @@ const WARM_UP: Duration = Duration::from_millis(150);
 /// See [`DemoError`]; each says whose fault it is.
 pub async fn run(
     settings: &DemoSettings,
-    colour: Colour,
+    screen: Screen,
     out: &mut impl Write,
 ) -> Result<(), DemoError> {
     tokio::select! {
         biased;
         result = interrupted() => result,
-        result = play(settings, colour, out) => result,
+        result = play(settings, screen, out) => result,
     }
 }
 
@@ -227,16 +235,9 @@ async fn interrupted() -> Result<(), DemoError> {
 
 async fn play(
     settings: &DemoSettings,
-    colour: Colour,
+    screen: Screen,
     out: &mut impl Write,
 ) -> Result<(), DemoError> {
-    let writing = |source| DemoError::Host {
-        attempt: "write to the standard output",
-        source,
-    };
-    let rounds = settings.rounds.max(1);
-    let run_time =
-        Duration::from_secs_f64(settings.seconds_per_scene.clamp(0.05, 60.0) / f64::from(rounds));
     let binary = match &settings.proxy {
         Some(path) => path.clone(),
         None => std::env::current_exe().map_err(|source| DemoError::Host {
@@ -244,39 +245,79 @@ async fn play(
             source,
         })?,
     };
-    wall::show(&binary, colour, out).await?;
-    // Four scenes; starting app and proxy takes milliseconds.
-    writeln!(
-        out,
-        "One app, one proxy worker, {} clients, answers of {} bytes; medians of {rounds} runs of {:.1} s each.\n\
-         This takes about {:.0} s.\n",
-        settings.clients,
-        settings.body_bytes,
+    let limit = limits::raise_nofile().map_err(|error| DemoError::Host {
+        attempt: "raise its limit of descriptors",
+        source: io::Error::other(error),
+    })?;
+    wall::show(&binary, limit.hard, screen, out).await?;
+    match clients_within(limit.hard, settings.clients) {
+        Some(clients) => load_scenes(settings, clients, &binary, screen, out).await,
+        None => screen.show(
+            out,
+            &format!(
+                "Load over TCP and over a Unix socket is left out: this host allows a process only {} descriptors.\n",
+                limit.hard
+            ),
+        ),
+    }
+}
+
+/// How many of the clients that are asked for fit into so many descriptors, two for each in either process; `None` where
+/// they are too few to be a load.
+fn clients_within(descriptors: u64, asked: usize) -> Option<usize> {
+    let room = descriptors.saturating_sub(DESCRIPTORS_APART) / 2;
+    let clients = usize::try_from(room).map_or(asked, |room| room.min(asked));
+    (clients >= CLIENTS_MIN.min(asked)).then_some(clients)
+}
+
+/// The other acts: the same load over both transports, measured in turn.
+async fn load_scenes(
+    settings: &DemoSettings,
+    clients: usize,
+    binary: &Path,
+    screen: Screen,
+    out: &mut impl Write,
+) -> Result<(), DemoError> {
+    let rounds = settings.rounds.max(1);
+    let run_time =
+        Duration::from_secs_f64(settings.seconds_per_scene.clamp(0.05, 60.0) / f64::from(rounds));
+    let fewer = match settings.clients.saturating_sub(clients) {
+        0 => "",
+        _ => " (fewer than usual, for lack of descriptors)",
+    };
+    let title = screen.colour.bold(&format!(
+        "Load: one app, one proxy worker, {clients} clients{fewer}, answers of {} bytes",
+        settings.body_bytes
+    ));
+    let intro = format!(
+        "{title}\nMedians of {rounds} runs of {:.1} s each. This takes about {:.0} s.\n\n",
         run_time.as_secs_f64(),
+        // Four scenes; starting app and proxy takes milliseconds.
         (run_time + WARM_UP).as_secs_f64() * f64::from(rounds) * 4.0,
-    )
-    .and_then(|()| out.flush())
-    .map_err(writing)?;
+    );
+    screen.show(out, &intro)?;
     let mut runs = Scene::ALL.map(|scene| (scene, Vec::new()));
-    for _ in 0..rounds {
+    for round in 1..=rounds {
         for (scene, readings) in &mut runs {
-            readings.push(measure(*scene, settings, run_time, &binary).await?);
+            let progress = format!("run {round} of {rounds}, {}", scene.transport.name());
+            screen.progress(out, &progress)?;
+            let measured = measure(*scene, settings, clients, run_time, binary).await?;
+            readings.push(measured);
         }
     }
     let medians = runs.map(|(scene, readings)| (scene, Reading::median(&readings)));
-    let table = report::table(&medians, colour);
+    let table = report::table(&medians, screen.colour);
     let sentences = report::sentences(&medians, source_ports());
-    write!(out, "{table}\n{sentences}")
-        .and_then(|()| out.flush())
-        .map_err(writing)
+    screen.show(out, &format!("{table}\n{sentences}"))
 }
 
 /// One run of one scene, with an app and a proxy of its own.
 async fn measure(
     scene: Scene,
     settings: &DemoSettings,
+    clients: usize,
     run_time: Duration,
-    binary: &std::path::Path,
+    binary: &Path,
 ) -> Result<Reading, DemoError> {
     let host = |attempt| move |source| DemoError::Host { attempt, source };
     let scratch = Scratch::new().map_err(host("make a directory for its socket"))?;
@@ -293,7 +334,7 @@ async fn measure(
     let mut load = LoadSettings {
         destination: proxy.destination().clone(),
         path: scene.habit.path(),
-        connections: settings.clients,
+        connections: clients,
         duration: WARM_UP,
         body_bytes: settings.body_bytes as u64,
     };
@@ -353,4 +394,24 @@ fn faultless(scene: Scene, outcome: &LoadOutcome, proxy: &Proxy) -> Result<(), D
 fn source_ports() -> Option<u32> {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
     Some(range.parse::<PortRange>().ok()?.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_descriptors_make_the_load_smaller_and_fewer_leave_it_out() {
+        for (descriptors, clients) in [
+            (1024, Some(64)),
+            (200, Some(64)),
+            (128, Some(28)),
+            (88, Some(8)),
+            (87, None),
+            (0, None),
+        ] {
+            assert_eq!(clients_within(descriptors, 64), clients, "{descriptors}");
+        }
+        assert_eq!(clients_within(1024, 2), Some(2));
+    }
 }

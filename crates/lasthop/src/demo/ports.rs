@@ -45,6 +45,24 @@ pub fn peers(listener: SocketAddrV4) -> io::Result<BTreeMap<Ipv4Addr, u64>> {
     peers_in(BufReader::new(File::open(TCP_SOCKETS)?), listener)
 }
 
+/// How many source addresses hold something towards `listener`, whatever its state.
+///
+/// # Errors
+/// As [`towards`].
+pub fn sources(listener: SocketAddrV4) -> io::Result<u64> {
+    sources_in(BufReader::new(File::open(TCP_SOCKETS)?), listener)
+}
+
+fn sources_in(lines: impl BufRead, listener: SocketAddrV4) -> io::Result<u64> {
+    let mut sources = HashSet::new();
+    each(lines, |local, remote, _| {
+        if remote == listener {
+            sources.insert(*local.ip());
+        }
+    })?;
+    Ok(sources.len() as u64)
+}
+
 fn peers_in(lines: impl BufRead, listener: SocketAddrV4) -> io::Result<BTreeMap<Ipv4Addr, u64>> {
     let mut peers = BTreeMap::new();
     each(lines, |local, remote, state| {
@@ -160,6 +178,14 @@ mod tests {
         let peers = peers_in(sample().as_bytes(), app).unwrap();
         let expected = [[127, 0, 0, 1], [127, 0, 0, 3]].map(|address| (address.into(), 1));
         assert_eq!(peers, BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn source_addresses_count_in_any_state() {
+        let towards = |address| SocketAddrV4::new(Ipv4Addr::from(address), 3000);
+        let count = |listener| sources_in(sample().as_bytes(), listener).unwrap();
+        assert_eq!(count(towards([127, 0, 0, 2])), 2);
+        assert_eq!(count(towards([127, 0, 0, 9])), 0);
     }
 
     #[test]

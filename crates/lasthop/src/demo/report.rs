@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::ports::Ports;
+use super::screen::Colour;
 use super::{Habit, Scene, Transport};
 
 /// What one run of one scene measured.
@@ -55,26 +56,6 @@ fn middle<T: Default>(
     values.sort_by(compare);
     let at = values.len().saturating_sub(1) / 2;
     values.into_iter().nth(at).unwrap_or_default()
-}
-
-/// Whether headings are set off with terminal escapes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Colour {
-    /// For a terminal.
-    On,
-    /// For a pipe, a file, or where `NO_COLOR` is set.
-    Off,
-}
-
-impl Colour {
-    /// `text` as a heading.
-    #[must_use]
-    pub fn bold(self, text: &str) -> String {
-        match self {
-            Self::On => format!("\x1b[1m{text}\x1b[0m"),
-            Self::Off => text.to_owned(),
-        }
-    }
 }
 
 const HEADINGS: [[&str; 2]; 8] = [

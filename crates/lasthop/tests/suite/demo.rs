@@ -1,5 +1,5 @@
-//! `lasthop demo` as its first user sees it: the wall, what is left out where it cannot be shown, and nothing that stays
-//! behind.
+//! `lasthop demo` as its first user sees it: the plateau, what the doctor says of it, what each remedy does about it, what is
+//! left out where it cannot be shown, and nothing that stays behind.
 
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
@@ -14,10 +14,12 @@ use crate::support::{PATIENCE, TempDir, namespace};
 
 /// What the demo says where it shows no wall.
 const LEFT_OUT: &str = "The wall is left out: ";
-/// What the headings of the wall begin with: from here on its inside is at work.
-const HEADINGS: &str = "from proxy to app over";
-/// What follows the wall.
-const NEXT_ACT: &str = "One app, one proxy worker";
+/// From here on the inside of the wall is at work.
+const FIRST_PART: &str = "1. The plateau";
+/// What each part of the wall begins with, and what follows it. The load of the story takes its five seconds for each remedy,
+/// as it is about time.
+const PARTS: [&str; 5] = [FIRST_PART, "2. ", "3. ", "4. ", LOAD_ACT];
+const LOAD_ACT: &str = "Load: one app, one proxy worker";
 
 /// A running demo, its files in a directory of its own.
 struct Demo {
@@ -38,6 +40,8 @@ impl Demo {
             .arg(binary())
             .args(["demo", "--seconds", "1"])
             .env("TMPDIR", dir.join(""))
+            // So that its pictures are made of letters.
+            .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -66,9 +70,9 @@ impl Demo {
         }
     }
 
-    /// The words of the wall's row with this name.
-    fn row(&self, name: &str) -> Vec<String> {
-        let row = self.stdout.nth_with(name, 0, PATIENCE);
+    /// The words of the wall's `n`th row (from 0) with this name.
+    fn row(&self, name: &str, n: usize) -> Vec<String> {
+        let row = self.stdout.nth_with(name, n, PATIENCE);
         let row = row.unwrap_or_else(|| panic!("no row {name:?}: {:?}", self.stdout.so_far()));
         row[name.len()..]
             .split_whitespace()
@@ -125,36 +129,86 @@ fn has_descriptors() -> bool {
     hard >= DESCRIPTORS
 }
 
+/// The figures of a row of remedies: asked, answered, refused, most in TIME_WAIT.
+fn figures(row: &[String]) -> [u64; 4] {
+    let number = |at: usize| {
+        let text: String = row[at].chars().filter(|letter| *letter != ',').collect();
+        text.parse()
+            .unwrap_or_else(|_| panic!("no figures: {row:?}"))
+    };
+    [number(0), number(1), number(2), number(3)]
+}
+
 #[test]
-fn the_demo_shows_the_wall_and_that_the_default_and_a_unix_socket_pass_it() {
+fn the_demo_tells_the_story_from_the_plateau_over_the_finding_to_each_remedy() {
     if !has_descriptors() {
         return;
     }
     let demo = Demo::start(DESCRIPTORS);
-    if let Err(reason) = demo.shows(NEXT_ACT) {
-        return skip(&reason);
+    for part in PARTS {
+        if let Err(reason) = demo.shows(part) {
+            return skip(&reason);
+        }
     }
+    let said = demo.stdout.so_far().join("\n");
+    shows_the_plateau(&demo, &said);
+    // What the doctor found at that moment, by its code.
+    assert!(said.contains("critical  ports-exhausted: "), "{said}");
+    assert!(said.contains("600 of 600 ports"), "{said}");
+    shows_that_each_remedy_helps(&demo, &said);
+    shows_what_can_be_held(&demo, &said);
+}
+
+fn shows_the_plateau(demo: &Demo, said: &str) {
+    // Half of the picture's width at the limit, and refusals beneath.
+    let plateau = "#".repeat(30);
+    let is_top = |line: &str| line.starts_with("        |") && line.ends_with(&plateau);
+    assert!(said.lines().any(is_top), "{said}");
+    let refused = demo.row("refused", 0);
+    assert!(refused.concat().len() >= 20, "{said}");
+}
+
+fn shows_that_each_remedy_helps(demo: &Demo, said: &str) {
+    let [asked, answered, refused, time_wait] = figures(&demo.row("as it was", 0));
+    assert_eq!((asked, time_wait), (1500, 600), "{said}");
+    assert!(answered <= 600 && refused > 0, "{said}");
+    for remedy in [
+        "tcp_tw_reuse = 1",
+        "a wider port range (+128 %)",
+        "many addresses",
+        "a Unix socket",
+    ] {
+        let [asked, with_remedy, ..] = figures(&demo.row(remedy, 0));
+        assert_eq!(asked, 1500, "{remedy}: {said}");
+        assert!(with_remedy > answered, "{remedy}: {said}");
+    }
+    let unix = demo.row("a Unix socket", 0);
+    assert_eq!((figures(&unix)[3], unix[4].as_str()), (0, "none"), "{said}");
+    assert!(said.contains("127.0.0.0/8"), "{said}");
+}
+
+fn shows_what_can_be_held(demo: &Demo, said: &str) {
     // Asked, held, refused, echoed, ports held, source addresses.
-    let kernel = demo.row("TCP, source = \"kernel\"");
+    let kernel = demo.row("TCP, source = \"kernel\"", 0);
     let all_of_one = ["1,000", "600", "400", "600", "600", "127.0.0.1", "(600)"];
     assert_eq!(kernel, all_of_one);
-    let default = demo.row("TCP, the default");
+    let default = demo.row("TCP, the default", 0);
     assert_eq!(default[..5], ["1,000", "1,000", "0", "1,000", "1,000"]);
     assert_eq!(default[5], "127.0.0.1");
     assert_eq!(default[7], "127.64.0.1");
-    let unix = demo.row("a Unix socket");
+    let unix = demo.row("a Unix socket", 1);
     assert_eq!(unix, ["1,000", "1,000", "0", "1,000", "0", "none"]);
-    let said = demo.stdout.so_far().join("\n");
-    for part in ["503 Service Unavailable: source ports", "127.0.0.0/8"] {
-        assert!(said.contains(part), "{part}: {said}");
-    }
+    assert!(
+        said.contains("503 Service Unavailable: source ports"),
+        "{said}"
+    );
 }
 
 #[test]
 fn an_interrupted_demo_leaves_nothing_behind() {
     for order in [Signal::Terminate, Signal::Interrupt] {
         let mut demo = Demo::start(DESCRIPTORS);
-        if let Err(reason) = demo.shows(HEADINGS) {
+        if let Err(reason) = demo.shows(FIRST_PART) {
             return skip(&reason);
         }
         signal(demo.child.id(), order).expect("a running demo");
@@ -188,6 +242,22 @@ fn without_namespaces_the_wall_is_left_out_and_the_demo_goes_on() {
         );
         assert!(demo.remains().is_empty(), "{:?}", demo.remains());
     });
+}
+
+#[test]
+fn with_few_descriptors_the_demo_is_smaller_or_left_out_and_never_fails() {
+    let mut demo = Demo::start(128);
+    assert_eq!(demo.ends().code(), Some(0), "{:?}", demo.stderr.so_far());
+    let said = demo.stdout.so_far().join("\n");
+    assert!(said.starts_with(LEFT_OUT), "{said}");
+    assert!(said.contains("28 clients (fewer than usual"), "{said}");
+    let mut demo = Demo::start(72);
+    assert_eq!(demo.ends().code(), Some(0), "{:?}", demo.stderr.so_far());
+    let said = demo.stdout.so_far().join("\n");
+    assert!(
+        said.contains("left out: this host allows a process only 72"),
+        "{said}"
+    );
 }
 
 #[test]

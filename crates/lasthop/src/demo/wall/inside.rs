@@ -1,36 +1,54 @@
-//! The inside of the wall: in its namespace, it makes ports few, and measures each way to the app.
+//! The inside of the wall: in its namespace, it makes ports few, tries each remedy under the same load, and holds
+//! connections.
 //!
-//! What it finds it says to the outside in lines, on the standard output; it knows nothing of tables. App and clients
+//! What it sees it says to the outside in lines, on the standard output; it knows nothing of tables. App and clients
 //! are in this process, the proxy is another one. It refuses to work where it would change a network that is not its
 //! own.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
+use std::rc::Rc;
 
 use lasthop_kernel::limits;
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::task::spawn_blocking;
 
-use super::clients::Clients;
-use super::row::{Row, Way};
-use super::{Line, Size};
+use super::diagnosis::Diagnosis;
+use super::line::Line;
+use super::pace::{self, Tally};
+use super::trial::{Remedy, Trial};
+use super::watch::{self, Sample};
+use super::{AFTERMATH, LOAD, PORTS, RATE, Size, WIDER_PORTS, config, held};
 use crate::demo::DemoError;
 use crate::demo::app::App;
 use crate::demo::load::Destination;
 use crate::demo::ports;
 use crate::demo::proxy::Proxy;
+use crate::doctor::{self, Background};
 
 /// The first of the few source ports.
 const FIRST_PORT: u64 = 40_000;
-/// The app's port for the first way, outside of the range; each way has the next one, so that what one has closed is
+/// The app's port for the first trial, outside of the range; each has the next one, so that what one has closed is
 /// not in the way of another.
 const APP_PORT: u16 = 3000;
-/// How long a request waits for a source port: a tenth of the default, so that nobody waits long for the refusals.
-pub(super) const QUEUE_MILLISECONDS: u32 = 500;
+/// How long a request of the load waits for a port: as good as not at all, since none gets free within the load. Not
+/// nothing, so that a listen queue that is full for a moment refuses nobody.
+const QUEUE_MILLISECONDS: u32 = 100;
 
 /// In the directory for its files: which network is the outside's.
 pub(super) const OUTSIDE_FILE: &str = "outside";
 const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
+const REUSE: &str = "/proc/sys/net/ipv4/tcp_tw_reuse";
+
+/// Where it plays.
+pub(super) struct Stage<'a> {
+    /// For its files.
+    pub(super) directory: &'a Path,
+    /// The proxy.
+    pub(super) binary: &'a Path,
+}
 
 /// Plays inside: `directory` is for its files, `out` is what the outside reads.
 ///
@@ -38,8 +56,6 @@ const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 /// Where this is no namespace of the demo's own, or where a measurement cannot be made. Whoever started it is told of a
 /// namespace whose settings cannot be changed in a line, and that is no error.
 pub fn run(directory: &Path, out: &mut impl Write) -> Result<(), DemoError> {
-    let host = |attempt| move |source| DemoError::Host { attempt, source };
-    let writing = host("tell what it found");
     if !is_our_own(directory).map_err(host("see which network it is in"))? {
         return Err(DemoError::Wall {
             what: "works only where `lasthop demo` itself starts it",
@@ -52,26 +68,168 @@ pub fn run(directory: &Path, out: &mut impl Write) -> Result<(), DemoError> {
     let size = Size::within(limit.hard).ok_or(DemoError::Wall {
         what: "has too few descriptors",
     })?;
-    let range = format!("{FIRST_PORT} {}", FIRST_PORT + size.ports - 1);
-    if let Err(error) = std::fs::write(PORT_RANGE, range) {
-        let left_out = Line::LEFT_OUT;
-        return writeln!(out, "{left_out}{PORT_RANGE} cannot be written ({error})")
-            .map_err(writing);
-    }
-    writeln!(out, "{}", Line::READY).map_err(writing)?;
+    let reuse_before = match prepare() {
+        Ok(before) => before,
+        Err(reason) => return say(out, &Line::LeftOut(reason)),
+    };
+    say(out, &Line::Ready)?;
     let binary = std::env::current_exe().map_err(host("find its own binary"))?;
+    let stage = Stage {
+        directory,
+        binary: &binary,
+    };
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
         .map_err(host("make a runtime"))?;
-    for (way, port) in Way::ALL.into_iter().zip(APP_PORT..) {
-        let app = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-        let row = runtime.block_on(measure(way, app, size.asked, directory, &binary))?;
-        writeln!(out, "{row}")
-            .and_then(|()| out.flush())
-            .map_err(writing)?;
+    let mut apps = (APP_PORT..).map(|port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
+    for (remedy, app) in Remedy::ALL.into_iter().zip(apps.by_ref()) {
+        runtime.block_on(stage.trial(remedy, app, out))?;
+    }
+    let setting = host("change its settings");
+    set_ports(size.ports)
+        .and_then(|()| std::fs::write(REUSE, reuse_before))
+        .map_err(setting)?;
+    for (way, app) in held::Way::ALL.into_iter().zip(apps) {
+        let row = runtime.block_on(held::measure(&stage, way, app, size.asked))?;
+        say(out, &Line::Held(row))?;
     }
     Ok(())
+}
+
+/// Makes the settings those of the story, and returns what `tcp_tw_reuse` was; why that cannot be done, where it cannot.
+fn prepare() -> Result<String, String> {
+    set_ports(PORTS).map_err(|error| format!("{PORT_RANGE} cannot be written ({error})"))?;
+    std::fs::read_to_string(REUSE)
+        .and_then(|before| std::fs::write(REUSE, "0").map(|()| before))
+        .map_err(|error| format!("{REUSE} cannot be read and written ({error})"))
+}
+
+fn set_ports(count: u64) -> io::Result<()> {
+    std::fs::write(
+        PORT_RANGE,
+        format!("{FIRST_PORT} {}", FIRST_PORT + count - 1),
+    )
+}
+
+impl Stage<'_> {
+    /// One remedy under the load, with an app and a proxy of its own. Where there is none, the doctor comes.
+    async fn trial(
+        &self,
+        remedy: Remedy,
+        app: SocketAddrV4,
+        out: &mut impl Write,
+    ) -> Result<(), DemoError> {
+        let range = match remedy {
+            Remedy::WiderRange => WIDER_PORTS,
+            _ => PORTS,
+        };
+        let reuse = match remedy {
+            Remedy::Reuse => "1",
+            _ => "0",
+        };
+        set_ports(range)
+            .and_then(|()| std::fs::write(REUSE, reuse))
+            .map_err(host("change its settings"))?;
+        let app =
+            App::start_at(app, pace::BODY_BYTES, self.directory).map_err(host("start its app"))?;
+        let target = match remedy {
+            Remedy::Nothing | Remedy::Reuse | Remedy::WiderRange => config::Target::TcpKernel,
+            Remedy::ManyAddresses => config::Target::Tcp,
+            Remedy::UnixSocket => config::Target::Unix,
+        };
+        let proxy = self.proxy(remedy.word(), |front| {
+            let keeping = config::Keeping::None;
+            config::config(front, &app, target, keeping, QUEUE_MILLISECONDS)
+        })?;
+        // The line of the plateau is to be seen to stay where no request comes any more.
+        let span = match remedy {
+            Remedy::Nothing => LOAD + AFTERMATH,
+            _ => LOAD,
+        };
+        let tally: Rc<RefCell<Tally>> = Rc::default();
+        let mut time_wait_max = 0;
+        let mut visit = None;
+        let seen = |sample: Sample| {
+            time_wait_max = sample.time_wait.max(time_wait_max);
+            if remedy == Remedy::Nothing && sample.held >= range {
+                visit.get_or_insert_with(|| spawn_blocking(examine));
+            }
+            writeln!(out, "{}", Line::Sample(sample)).and_then(|()| out.flush())
+        };
+        let watching = watch::watch(app.tcp_address(), span, &tally, seen);
+        let ((), watched) = tokio::join!(
+            pace::send(front(&proxy)?, RATE, LOAD, &tally),
+            Box::pin(watching),
+        );
+        watched.map_err(host("watch its sockets"))?;
+        let addresses = ports::sources(app.tcp_address()).map_err(host("read /proc/net/tcp"))?;
+        let tally = tally.take();
+        let trial = Trial {
+            remedy,
+            asked: tally.asked,
+            answered: tally.answered,
+            refused: tally.refused,
+            time_wait_max,
+            ports: range,
+            addresses,
+            p99: tally.latency.quantile(990).unwrap_or_default(),
+            wall: tally.wall,
+            refusal: tally.refusal,
+        };
+        say(out, &Line::Trial(trial))?;
+        if remedy != Remedy::Nothing {
+            return Ok(());
+        }
+        // Where there was no wall, the doctor comes all the same and says so.
+        let visit = visit.unwrap_or_else(|| spawn_blocking(examine));
+        let diagnosis = visit.await.map_err(io::Error::other);
+        let diagnosis = diagnosis.map_err(host("ask the doctor"))?;
+        say(out, &Line::Diagnosis(diagnosis))
+    }
+
+    /// A proxy with the configuration that `config` gives for the path of its Unix socket; files are named after `name`.
+    pub(super) fn proxy(
+        &self,
+        name: &str,
+        config: impl FnOnce(&Path) -> Option<String>,
+    ) -> Result<Proxy, DemoError> {
+        let front = self.directory.join(format!("{name}.sock"));
+        let file = self.directory.join(format!("{name}.toml"));
+        let config = config(&front).ok_or(DemoError::Host {
+            attempt: "write down the path of its sockets",
+            source: io::ErrorKind::InvalidFilename.into(),
+        })?;
+        std::fs::write(&file, config).map_err(host("write a configuration"))?;
+        Ok(Proxy::start_with(self.binary, &file)?)
+    }
+}
+
+/// What the doctor says of this namespace now; takes a second or two.
+fn examine() -> Diagnosis {
+    let examination = doctor::examine(&Background::default());
+    Diagnosis::of(&examination.findings, &examination.snapshot.unseen)
+}
+
+/// Where the clients of `proxy` go to.
+pub(super) fn front(proxy: &Proxy) -> Result<&Path, DemoError> {
+    match proxy.destination() {
+        Destination::Unix(path) => Ok(path),
+        Destination::Tcp(_) => Err(DemoError::Wall {
+            what: "has a proxy at another address than it was told",
+        }),
+    }
+}
+
+/// The error for an attempt of the demo.
+pub(super) fn host(attempt: &'static str) -> impl Fn(io::Error) -> DemoError {
+    move |source| DemoError::Host { attempt, source }
+}
+
+fn say(out: &mut impl Write, line: &Line) -> Result<(), DemoError> {
+    writeln!(out, "{line}")
+        .and_then(|()| out.flush())
+        .map_err(host("tell what it found"))
 }
 
 /// The namespace of the calling process, under a name that no two share: `net:[4026531840]` (namespaces(7)).
@@ -90,80 +248,6 @@ fn is_our_own(directory: &Path) -> io::Result<bool> {
     Ok(outside != network()?)
 }
 
-/// One way, with an app and a proxy of its own.
-async fn measure(
-    way: Way,
-    app: SocketAddrV4,
-    asked: u64,
-    directory: &Path,
-    binary: &Path,
-) -> Result<Row, DemoError> {
-    let host = |attempt| move |source| DemoError::Host { attempt, source };
-    let app = App::start_at(app, 0, directory).map_err(host("start its app"))?;
-    let front = directory.join(format!("{}.sock", way.word()));
-    let file = directory.join(format!("{}.toml", way.word()));
-    let config = config(way, &front, &app).ok_or(DemoError::Host {
-        attempt: "write down the path of its sockets",
-        source: io::ErrorKind::InvalidFilename.into(),
-    })?;
-    std::fs::write(&file, config).map_err(host("write a configuration"))?;
-    let proxy = Proxy::start_with(binary, &file)?;
-    let Destination::Unix(address) = proxy.destination() else {
-        return Err(DemoError::Wall {
-            what: "has a proxy at another address than it was told",
-        });
-    };
-    let mut clients = Clients::ask(address, asked).await;
-    let echoed = clients.echo().await;
-    let counting = "read /proc/net/tcp";
-    let ports = ports::towards(app.tcp_address()).map_err(host(counting))?;
-    let sources = ports::peers(app.tcp_address()).map_err(host(counting))?;
-    Ok(Row {
-        way,
-        asked,
-        held: clients.held(),
-        echoed,
-        ports: ports.held,
-        sources: sources.into_iter().collect(),
-        refusal: clients.refusal.take(),
-    })
-}
-
-/// The whole configuration of the proxy: what is not said is as it is by default. The client is told why it is refused,
-/// since it is shown. `None` where a path is no text.
-fn config(way: Way, front: &Path, app: &App) -> Option<String> {
-    let front = quoted(&format!("unix:{}", front.to_str()?));
-    let target = match way {
-        Way::Kernel | Way::Default => app.tcp_address().to_string(),
-        Way::Unix => format!("unix:{}", app.unix_path().to_str()?),
-    };
-    let target = quoted(&target);
-    let source = match way {
-        Way::Kernel => "source = \"kernel\"\n",
-        Way::Default | Way::Unix => "",
-    };
-    Some(format!(
-        "[server]\nworkers = 1\nerror_details = true\n[log]\naccess = \"off\"\n[[listener]]\naddress = {front}\n\
-         [[upstream]]\nname = \"app\"\ntargets = [{target}]\nqueue = {{ timeout = \"{QUEUE_MILLISECONDS}ms\" }}\n{source}"
-    ))
-}
-
-/// A basic string of TOML.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for letter in text.chars() {
-        match letter {
-            '"' | '\\' => quoted.extend(['\\', letter]),
-            letter if letter.is_control() => {
-                quoted.push_str(&format!("\\u{:04X}", u32::from(letter)));
-            }
-            letter => quoted.push(letter),
-        }
-    }
-    quoted.push('"');
-    quoted
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,24 +262,5 @@ mod tests {
         assert!(!is_our_own(scratch.path()).unwrap());
         std::fs::write(&outside, "net:[1]").unwrap();
         assert!(is_our_own(scratch.path()).unwrap());
-    }
-
-    #[test]
-    fn a_path_is_the_same_after_a_reader_of_toml() {
-        assert_eq!(quoted("unix:/tmp/a b"), "\"unix:/tmp/a b\"");
-        assert_eq!(quoted("\"\\\u{1b}ü"), "\"\\\"\\\\\\u001Bü\"");
-    }
-
-    #[test]
-    fn only_the_first_way_says_something_about_sources() {
-        let scratch = Scratch::new().unwrap();
-        let app = App::start(0, scratch.path()).unwrap();
-        let front = scratch.path().join("front.sock");
-        let [kernel, default, unix] = Way::ALL.map(|way| config(way, &front, &app).unwrap());
-        assert_eq!(kernel, format!("{default}source = \"kernel\"\n"));
-        assert!(
-            !unix.contains("source") && unix.contains("app.sock"),
-            "{unix}"
-        );
     }
 }

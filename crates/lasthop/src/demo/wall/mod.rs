@@ -1,4 +1,5 @@
-//! The demo's first act: how TCP to one address hits the wall, how the default passes it, and that a Unix socket has none.
+//! The demo's first act: connections in TIME_WAIT rise to a flat line, requests are refused, what the doctor says of it, and
+//! what each remedy does about it; then connections that stay, which no setting helps.
 //!
 //! It plays in a network namespace of its own, with few source ports, so that it takes seconds, needs no privileges and
 //! disturbs nobody. The kernel lets only a process of one thread into a new user namespace, so the program starts
@@ -7,9 +8,17 @@
 
 pub mod inside;
 
-mod clients;
+mod chart;
+mod config;
+mod diagnosis;
+mod held;
+mod line;
+mod pace;
+mod refusal;
 mod report;
-mod row;
+mod telling;
+mod trial;
+mod watch;
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write};
 use std::os::unix::process::CommandExt as _;
@@ -17,39 +26,52 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use lasthop_kernel::{limits, namespace, process, sysctl};
+use lasthop_kernel::{namespace, process, sysctl};
 use lasthop_ports::Capacity;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::DemoError;
-use super::report::Colour;
 use super::scratch::Scratch;
-use row::Row;
+use super::screen::Screen;
+use line::Line;
+use telling::{Said, Telling};
 
 /// The argument of `lasthop demo` that runs the inside, followed by a directory for its files. Help does not show it.
 const INSIDE_ARGUMENT: &str = "--inside-the-wall";
 
-/// Connections that are asked for: clearly more than there are ports, and few enough for a small host.
+/// Source ports from one address to the app: few, so that they are used up in two seconds.
+const PORTS: u64 = 600;
+/// With a wider range: by as much as 1024-65535 is wider than the default, 32768-60999.
+const WIDER_PORTS: u64 = PORTS * 64_512 / 28_232;
+/// Requests a second. A fifth of what any host with a core to spare serves from a debug build, and more than a minute of
+/// TIME_WAIT leaves ports for.
+const RATE: u32 = 300;
+/// How long they come: long enough for the wider range to be used up as well.
+const LOAD: Duration = Duration::from_secs(5);
+/// How long the picture goes on without any.
+const AFTERMATH: Duration = Duration::from_secs(1);
+
+/// Connections that are held: clearly more than there are ports, and few enough for a small host.
 const ASKED: u64 = 1000;
 /// Below so many connections nothing would be shown.
 const ASKED_MIN: u64 = 20;
 /// Descriptors that a process needs besides two for each connection: its event loops, listeners and logs, and what the
 /// proxy keeps back.
 const DESCRIPTORS_APART: u64 = 256;
-/// How long the inside may take for one row; it takes about a second.
-const ROW_DEADLINE: Duration = Duration::from_secs(60);
-/// Bytes that the inside may say altogether; it says less than two thousand.
+/// How long the inside may be silent; it says something ten times a second, or takes a second or two for a row.
+const SILENCE_DEADLINE: Duration = Duration::from_secs(60);
+/// Bytes that the inside may say altogether; it says less than twenty thousand.
 const SAID_BYTES_MAX: u64 = 64 * 1024;
 /// Lines that are read ahead.
 const LINES_AHEAD: usize = 4;
 
-/// How large the act is.
+/// How many connections are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Size {
     /// Connections asked for.
     asked: u64,
-    /// Source ports in the namespace: three fifths of that.
+    /// Source ports meanwhile: three fifths of that.
     ports: u64,
 }
 
@@ -64,101 +86,56 @@ impl Size {
     }
 }
 
-/// What the inside says, a line each.
-#[derive(Clone, Debug, PartialEq)]
-enum Line {
-    /// The namespace is as it has to be; rows follow.
-    Ready,
-    /// It cannot be made so, for this reason; nothing follows.
-    LeftOut(String),
-    /// One way to the app, measured.
-    Row(Row),
-}
-
-impl Line {
-    const READY: &str = "ready";
-    const LEFT_OUT: &str = "left out: ";
-
-    fn parse(text: &str) -> Option<Self> {
-        if text == Self::READY {
-            return Some(Self::Ready);
-        }
-        match text.strip_prefix(Self::LEFT_OUT) {
-            Some(reason) => Some(Self::LeftOut(reason.to_owned())),
-            None => Row::parse(text).map(Self::Row),
-        }
-    }
-}
-
-/// Plays the act and writes it to `out`, or one line that says why it is left out.
+/// Plays the act and writes it to `out`, or one line that says why it is left out. `descriptors` is how many each process
+/// may have.
 ///
 /// # Errors
 /// When it began and did not come to its end; nothing of it runs any more by then.
 pub(super) async fn show(
     binary: &Path,
-    colour: Colour,
+    descriptors: u64,
+    screen: Screen,
     out: &mut impl Write,
 ) -> Result<(), DemoError> {
-    let writing = |source| DemoError::Host {
-        attempt: "write to the standard output",
-        source,
-    };
     let failed = |what| DemoError::Wall { what };
-    let descriptors = limits::nofile()
-        .map_err(|error| DemoError::Host {
-            attempt: "read its limit of descriptors",
-            source: io::Error::other(error),
-        })?
-        .hard;
     let Some(size) = Size::within(descriptors) else {
         let reason = format!("this host allows a process only {descriptors} descriptors");
-        return writeln!(out, "{}", report::left_out(&reason)).map_err(writing);
+        return leave_out(&reason, screen, out);
     };
     let mut inside = match Inside::start(binary)? {
         Started::Running(inside) => inside,
-        Started::Refused(error) => {
-            let reason = match error.kind() {
-                // What the kernel calls a full disk is a full count here (user_namespaces(7), ENOSPC).
-                io::ErrorKind::StorageFull => {
-                    "this host allows no more user or network namespaces (user.max_user_namespaces, \
-                     user.max_net_namespaces)"
-                        .to_owned()
-                }
-                _ => format!("this host allows no user and network namespaces ({error})"),
-            };
-            return writeln!(out, "{}", report::left_out(&reason)).map_err(writing);
-        }
+        Started::Refused(error) => return leave_out(&refusal(&error), screen, out),
     };
-    let mut rows = Vec::new();
+    let mut telling = Telling::new(screen, size, descriptors, host_capacity());
     loop {
-        let line = timeout(ROW_DEADLINE, inside.lines.recv()).await;
+        let line = timeout(SILENCE_DEADLINE, inside.lines.recv()).await;
         let line = line.map_err(|_elapsed| failed("hangs"))?;
-        let text = match line {
-            None => break,
-            Some(line) => match Line::parse(&line).ok_or(failed("cannot be understood"))? {
-                Line::LeftOut(reason) => {
-                    return writeln!(out, "{}", report::left_out(&reason)).map_err(writing);
-                }
-                Line::Ready => {
-                    let intro = report::intro(size, descriptors, host_capacity(), colour);
-                    format!("{intro}\n{}", report::headings(colour))
-                }
-                Line::Row(row) => {
-                    let text = report::row(&row);
-                    rows.push(row);
-                    text
-                }
-            },
-        };
-        out.write_all(text.as_bytes())
-            .and_then(|()| out.flush())
-            .map_err(writing)?;
+        let Some(line) = line else { break };
+        let line = Line::parse(&line).ok_or(failed("cannot be understood"))?;
+        match telling.hear(line) {
+            Said::Text(text) => screen.show(out, &text)?,
+            Said::Progress(line) => screen.progress(out, &line)?,
+            Said::LeftOut(reason) => return leave_out(&reason, screen, out),
+        }
     }
-    if !inside.has_ended_well() || rows.len() != row::Way::ALL.len() {
-        return Err(failed("has ended too early"));
+    let end = telling.end().filter(|_| inside.has_ended_well());
+    let end = end.ok_or(failed("has ended too early"))?;
+    screen.show(out, &format!("\n{end}"))
+}
+
+fn leave_out(reason: &str, screen: Screen, out: &mut impl Write) -> Result<(), DemoError> {
+    screen.show(out, &format!("{}\n", report::left_out(reason)))
+}
+
+/// Why the host did not let the inside start.
+fn refusal(error: &io::Error) -> String {
+    match error.kind() {
+        // What the kernel calls a full disk is a full count here (user_namespaces(7), ENOSPC).
+        io::ErrorKind::StorageFull => "this host allows no more user or network namespaces \
+             (user.max_user_namespaces, user.max_net_namespaces)"
+            .to_owned(),
+        _ => format!("this host allows no user and network namespaces ({error})"),
     }
-    let sentences = report::sentences(&rows, host_capacity());
-    writeln!(out, "\n{sentences}").map_err(writing)
 }
 
 /// What this host has from two addresses to one target, `None` where that cannot be read: a remark, not what is measured.
@@ -262,15 +239,5 @@ mod tests {
         assert!(2 * size.asked + DESCRIPTORS_APART <= 1024);
         assert_eq!(Size::within(256), None);
         assert_eq!(Size::within(0), None);
-    }
-
-    #[test]
-    fn what_the_inside_says_is_read() {
-        assert_eq!(Line::parse("ready"), Some(Line::Ready));
-        assert_eq!(
-            Line::parse("left out: no proc"),
-            Some(Line::LeftOut("no proc".to_owned()))
-        );
-        assert_eq!(Line::parse("hello"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The clients of the wall: so many upgrades asked for at once, kept, and then each asked to echo.
+//! The clients that stay: so many upgrades asked for at once, kept, and then each asked to echo.
 //!
 //! They come over a Unix socket, and so take none of the ports that are counted. Each has a deadline; whatever is not
 //! an upgrade is a refusal with words.
@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::demo::app::head_length;
 use crate::demo::tunnel::UPGRADE;
+use crate::demo::wall::refusal::refusal_in;
 
 /// How long all of them together may take to be answered: the patience of the proxy with its ports is a fraction of it.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
@@ -122,26 +123,6 @@ async fn upgrade(address: &Path) -> Result<UnixStream, String> {
     Err(refusal_in(&head[..length]))
 }
 
-/// The status of an answer, with the details of its `Proxy-Status` (RFC 9209, section 2.1.5) where it has them.
-fn refusal_in(head: &[u8]) -> String {
-    let head = String::from_utf8_lossy(head);
-    let mut lines = head.lines();
-    let status = lines.next().unwrap_or_default();
-    let status = status.strip_prefix("HTTP/1.1 ").unwrap_or(status);
-    let details = lines.find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        if !name.eq_ignore_ascii_case("proxy-status") {
-            return None;
-        }
-        let (_, details) = value.split_once("details=\"")?;
-        Some(details.rsplit_once('"')?.0)
-    });
-    match details {
-        Some(details) => format!("{status}: {details}"),
-        None => status.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,18 +159,5 @@ mod tests {
         assert_eq!(clients.held(), 0);
         let refusal = clients.refusal.unwrap();
         assert!(refusal.starts_with("no connection ("), "{refusal}");
-    }
-
-    #[test]
-    fn a_refusal_is_told_with_its_details() {
-        let head = "HTTP/1.1 503 Service Unavailable\r\nproxy-status: lasthop; error=x; details=\"no ports\"\r\n\r\n";
-        assert_eq!(
-            refusal_in(head.as_bytes()),
-            "503 Service Unavailable: no ports"
-        );
-        assert_eq!(
-            refusal_in(b"HTTP/1.1 502 Bad Gateway\r\n\r\n"),
-            "502 Bad Gateway"
-        );
     }
 }

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 /// How the proxy reaches the app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(in crate::demo::wall) enum Way {
     /// TCP, source addresses and ports left to the kernel.
     Kernel,
     /// TCP, with nothing said about sources.
@@ -18,10 +18,10 @@ pub(super) enum Way {
 
 impl Way {
     /// All, in the order in which they are tried and shown.
-    pub(super) const ALL: [Self; 3] = [Self::Kernel, Self::Default, Self::Unix];
+    pub(in crate::demo::wall) const ALL: [Self; 3] = [Self::Kernel, Self::Default, Self::Unix];
 
     /// As a row's name.
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::demo::wall) fn name(self) -> &'static str {
         match self {
             Self::Kernel => "TCP, source = \"kernel\"",
             Self::Default => "TCP, the default",
@@ -30,7 +30,7 @@ impl Way {
     }
 
     /// In file names and lines.
-    pub(super) fn word(self) -> &'static str {
+    pub(in crate::demo::wall) fn word(self) -> &'static str {
         match self {
             Self::Kernel => "kernel",
             Self::Default => "default",
@@ -41,29 +41,29 @@ impl Way {
 
 /// One way, measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Row {
-    pub(super) way: Way,
+pub(in crate::demo::wall) struct Row {
+    pub(in crate::demo::wall) way: Way,
     /// Upgraded connections that clients asked for, all at once.
-    pub(super) asked: u64,
+    pub(in crate::demo::wall) asked: u64,
     /// Those that were upgraded.
-    pub(super) held: u64,
+    pub(in crate::demo::wall) held: u64,
     /// Those over which, while all were held, what was sent came back.
-    pub(super) echoed: u64,
+    pub(in crate::demo::wall) echoed: u64,
     /// Source ports taken towards the app while all were held, as the kernel counts them.
-    pub(super) ports: u64,
+    pub(in crate::demo::wall) ports: u64,
     /// Where the app's TCP connections came from, and how many from each: in the order of the addresses.
-    pub(super) sources: Vec<(Ipv4Addr, u64)>,
+    pub(in crate::demo::wall) sources: Vec<(Ipv4Addr, u64)>,
     /// What the first client saw that was not upgraded.
-    pub(super) refusal: Option<String>,
+    pub(in crate::demo::wall) refusal: Option<String>,
 }
 
 impl Row {
     /// Those that were not upgraded.
-    pub(super) fn refused(&self) -> u64 {
+    pub(in crate::demo::wall) fn refused(&self) -> u64 {
         self.asked.saturating_sub(self.held)
     }
 
-    pub(super) fn parse(line: &str) -> Option<Self> {
+    pub(in crate::demo::wall) fn parse(line: &str) -> Option<Self> {
         // The refusal is the last, and may hold anything but a line feed.
         let mut fields = line.splitn(7, '\t');
         let word = fields.next()?;
