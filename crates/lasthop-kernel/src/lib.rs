@@ -28,6 +28,7 @@ pub mod route;
 pub mod sock_diag;
 pub mod socket;
 pub mod sysctl;
+pub mod terminal;
 pub mod timer;
 #[doc(hidden)]
 pub mod wire;

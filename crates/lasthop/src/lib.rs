@@ -20,5 +20,6 @@ pub mod relay;
 pub mod route;
 pub mod sampler;
 pub mod server;
+pub mod top;
 pub mod transport;
 pub mod upstream;

@@ -1,0 +1,183 @@
+//! The host, looked at again and again by a thread of its own.
+//!
+//! A look takes milliseconds on most hosts and half a second on a very full one; the next begins so much later that all
+//! of them together stay below a hundredth of a core.
+
+use std::collections::HashMap;
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+use lasthop_kernel::namespace;
+use lasthop_ports::diagnose;
+use lasthop_ports::finding::{Code, Finding, Subject};
+use lasthop_ports::snapshot::{Namespace, Snapshot};
+
+use super::Message;
+use crate::doctor::{self, Depth, OWNERS_TIME_MAX};
+use crate::top::model::{Event, HostSample};
+
+/// The time between two looks, where one costs little.
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// The first looks follow each other at once, so that there is a line to see within seconds.
+const FIRST_LOOKS: u32 = 4;
+const FIRST_PERIOD: Duration = Duration::from_millis(500);
+
+/// A look is followed by so many times its length without one.
+const REST_FACTOR: u32 = 120;
+
+/// However long a look takes, the next comes within this time.
+const PERIOD_MAX: Duration = Duration::from_secs(120);
+
+/// Owners that were not found are looked for again after this.
+const SEARCHED_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// Counters are compared with those of so long ago, or with the first ones: a queue that overflows now and then is not
+/// over in the two seconds in which it does not.
+const COMPARED_WITH: Duration = Duration::from_secs(30);
+
+/// How much the thread stands back behind everything else (nice(2)).
+const NICENESS: i32 = 10;
+
+/// What is remembered from look to look.
+#[derive(Debug, Default)]
+pub struct Watch {
+    before: Option<Snapshot>,
+    /// For counters: from when, and the one that comes after it.
+    compared: Option<(Instant, Snapshot)>,
+    next_compared: Option<(Instant, Snapshot)>,
+    searched: HashMap<(Code, Subject), Instant>,
+    looks: u32,
+}
+
+/// Looks at the network namespace of process `netns`, or at one's own, until nobody listens.
+pub fn look(sender: &SyncSender<Message>, netns: Option<u32>) {
+    // Where it may not stand back it works all the same.
+    let _ = lasthop_kernel::process::stand_back(NICENESS);
+    let watch = || {
+        let mut watch = Watch::default();
+        loop {
+            let sample = watch.look(netns);
+            let period = sample.period.saturating_sub(sample.cost);
+            let event = Event::Host(Box::new(sample));
+            if sender.send(Message::Event(event)).is_err() {
+                return;
+            }
+            std::thread::sleep(period);
+        }
+    };
+    match netns {
+        None => watch(),
+        // That it can be entered was tried before; a process that is gone since leaves the picture as it was.
+        Some(pid) => {
+            let _ = namespace::within(pid, watch);
+        }
+    }
+}
+
+impl Watch {
+    /// One look.
+    pub fn look(&mut self, netns: Option<u32>) -> HostSample {
+        let begun = Instant::now();
+        let mut reading = doctor::collect(Depth::Sampling);
+        let snapshot = &mut reading.snapshot;
+        if let Some(pid) = netns {
+            snapshot.namespace = Namespace {
+                pid: Some(pid),
+                ..snapshot.namespace.clone()
+            };
+        }
+        if let Some(before) = &self.before {
+            doctor::continue_from(snapshot, before);
+            doctor::carry_over(snapshot, before);
+        }
+        self.compare(snapshot, begun);
+        let findings = diagnose(snapshot);
+        let new = self.new_among(&findings, begun);
+        if !new.is_empty() {
+            doctor::name_owners(&mut reading, &new, OWNERS_TIME_MAX);
+        }
+        doctor::descriptors(&mut reading.snapshot);
+        let snapshot = reading.snapshot;
+        let findings = diagnose(&snapshot);
+        self.before = Some(snapshot.clone());
+        let cost = begun.elapsed();
+        HostSample {
+            snapshot,
+            findings,
+            cost,
+            period: self.period(cost),
+        }
+    }
+
+    fn period(&mut self, cost: Duration) -> Duration {
+        self.looks = self.looks.saturating_add(1);
+        let least = if self.looks < FIRST_LOOKS && cost < FIRST_PERIOD / 10 {
+            return FIRST_PERIOD;
+        } else {
+            PERIOD
+        };
+        (cost * REST_FACTOR).clamp(least, PERIOD_MAX)
+    }
+
+    /// Findings whose owners have not been looked for yet, or long ago.
+    fn new_among(&mut self, findings: &[Finding], now: Instant) -> Vec<Finding> {
+        let name = |finding: &Finding| (finding.code, finding.subject.clone());
+        let names: Vec<_> = findings.iter().map(name).collect();
+        self.searched.retain(|searched, at| {
+            names.contains(searched) && now < *at + SEARCHED_AGAIN_AFTER
+        });
+        let is_new = |finding: &&Finding| !self.searched.contains_key(&name(finding));
+        let new: Vec<Finding> = findings.iter().filter(is_new).cloned().collect();
+        self.searched.extend(new.iter().map(|finding| (name(finding), now)));
+        new
+    }
+
+    fn compare(&mut self, snapshot: &mut Snapshot, now: Instant) {
+        let is_old = |(at, _): &(Instant, Snapshot)| now >= *at + COMPARED_WITH;
+        if self.next_compared.as_ref().is_some_and(is_old) {
+            self.compared = self.next_compared.take();
+        }
+        if let Some((_, earlier)) = &self.compared {
+            doctor::continue_from(snapshot, earlier);
+        }
+        if self.compared.is_none() || self.next_compared.is_none() {
+            let mut kept = snapshot.clone();
+            // Counters and listeners are compared; groups have their samples.
+            kept.groups.clear();
+            let place = if self.compared.is_none() {
+                &mut self.compared
+            } else {
+                &mut self.next_compared
+            };
+            *place = Some((now, kept));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_costly_look_is_followed_by_a_long_rest() {
+        let mut watch = Watch::default();
+        let cheap = Duration::from_millis(2);
+        let periods: Vec<Duration> = (0..5).map(|_| watch.period(cheap)).collect();
+        assert_eq!(periods[0], FIRST_PERIOD);
+        assert_eq!(periods[4], PERIOD);
+        assert_eq!(watch.period(Duration::from_millis(400)), Duration::from_secs(48));
+        assert_eq!(watch.period(Duration::from_secs(30)), PERIOD_MAX);
+        // A costly host is not looked at four times in a row, not even at the beginning.
+        assert!(Watch::default().period(Duration::from_millis(400)) > PERIOD);
+    }
+
+    #[test]
+    fn a_look_at_this_host_sees_sockets_and_goes_on_where_the_one_before_ended() {
+        let mut watch = Watch::default();
+        let first = watch.look(None);
+        let second = watch.look(None);
+        assert!(second.snapshot.taken_ms >= first.snapshot.taken_ms);
+        assert!(second.snapshot.counters_before.is_some());
+    }
+}

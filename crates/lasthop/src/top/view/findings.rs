@@ -1,0 +1,107 @@
+//! What is wrong, the worst first, each in a line or two.
+
+use lasthop_ports::{Finding, Severity};
+use ratatui::layout::Rect;
+
+use super::pen::{Pen, Tone};
+use super::{Row, row, words, write_rows};
+use crate::top::model::Model;
+
+/// Lines of a headline that are shown; the whole of it is in the detail.
+const HEADLINE_LINES_MAX: usize = 2;
+
+/// Draws the list, so that the selected finding is on it.
+pub fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model, is_chosen: bool) {
+    let rows = match model.host() {
+        None => vec![row("reading the host", Tone::Dim)],
+        Some(_) if model.findings().is_empty() => nothing(model, area.width),
+        Some(_) => {
+            let (rows, selected_end) = list(model, area.width, is_chosen);
+            let skip = selected_end.saturating_sub(area.height.into());
+            write_rows(pen, area, &rows, skip);
+            return;
+        }
+    };
+    write_rows(pen, area, &rows, 0);
+}
+
+/// All rows, and the one after the selected finding's last.
+fn list(model: &Model, width: u16, is_chosen: bool) -> (Vec<Row>, usize) {
+    let selected = model.selected_finding();
+    let mut rows = Vec::new();
+    let mut selected_end = 0;
+    for (at, finding) in model.findings().iter().enumerate() {
+        let is_selected = is_chosen && at == selected;
+        rows.extend(entry(finding, width, is_selected));
+        if at == selected {
+            selected_end = rows.len();
+        }
+    }
+    rows.extend(unseen(model, width));
+    (rows, selected_end)
+}
+
+/// One finding: its severity and code, then its headline.
+fn entry(finding: &Finding, width: u16, is_selected: bool) -> Vec<Row> {
+    let mark = if is_selected { "▸ " } else { "  " };
+    let tone = tone(finding.severity);
+    let mut rows = vec![vec![
+        (mark.to_owned(), Tone::Chosen),
+        (severity(finding.severity).to_owned(), tone),
+        (format!("  {}", finding.code), Tone::Strong),
+    ]];
+    let mut lines = words::wrapped(&finding.headline, width.saturating_sub(2), "");
+    let is_cut = lines.len() > HEADLINE_LINES_MAX;
+    lines.truncate(HEADLINE_LINES_MAX);
+    if is_cut && let Some(last) = lines.last_mut() {
+        last.push_str(" …");
+    }
+    rows.extend(lines.into_iter().map(|line| row(format!("  {line}"), Tone::Plain)));
+    rows
+}
+
+/// The word for a severity, loud where it has to be.
+pub const fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical => "CRITICAL",
+        Severity::Warning => "WARNING",
+        Severity::Note => "note",
+    }
+}
+
+/// The colour that goes with the word.
+pub const fn tone(severity: Severity) -> Tone {
+    match severity {
+        Severity::Critical => Tone::Critical,
+        Severity::Warning => Tone::Warning,
+        Severity::Note => Tone::Dim,
+    }
+}
+
+fn nothing(model: &Model, width: u16) -> Vec<Row> {
+    let mut rows = vec![row("nothing is short, and nothing will be soon", Tone::Good)];
+    if let Some(fullest) = model.groups().first()
+        && let Some(limit) = fullest.limit
+    {
+        let text = format!(
+            "the fullest: {}, {} of {} ports",
+            super::ports::name(fullest),
+            words::thousands(fullest.used.into()),
+            words::thousands(limit.into())
+        );
+        let lines = words::wrapped(&text, width, "  ");
+        rows.extend(lines.into_iter().map(|line| row(line, Tone::Plain)));
+    }
+    rows.extend(unseen(model, width));
+    rows
+}
+
+/// What could not be looked at: a host about which nothing is known is not healthy.
+fn unseen(model: &Model, width: u16) -> Vec<Row> {
+    let unseen = model.host().map_or(&[][..], |host| &host.snapshot.unseen);
+    let lines = unseen.iter().flat_map(|what| {
+        let text = format!("not seen: {what}");
+        words::wrapped(&text, width, "  ")
+    });
+    lines.map(|line| row(line, Tone::Dim)).collect()
+}
