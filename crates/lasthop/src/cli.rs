@@ -36,6 +36,8 @@ pub enum Command {
     },
     /// Say what runs out on this host, or will.
     Doctor(DoctorOptions),
+    /// Show a host in the terminal.
+    Top(TopOptions),
 }
 
 /// Where `run` takes its configuration from.
@@ -93,6 +95,21 @@ pub enum DoctorNamespaces {
     All,
 }
 
+/// What `top` may be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopOptions {
+    /// The admin address of an instance; none: found out.
+    pub admin: Option<String>,
+    /// A file with its token.
+    pub token_file: Option<PathBuf>,
+    /// A process whose network namespace is looked at; none: its own.
+    pub netns: Option<u32>,
+    /// One frame as plain text.
+    pub once: bool,
+    /// Colour on the screen.
+    pub colour: ColourWhen,
+}
+
 /// When text is coloured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ColourWhen {
@@ -122,7 +139,7 @@ pub struct Said {
 }
 
 /// Commands of a version to come: refused by name, so that nobody takes them for a slip of the hand.
-const PLANNED: [&str; 6] = ["top", "reload", "upgrade", "drain", "status", "import"];
+const PLANNED: [&str; 5] = ["reload", "upgrade", "drain", "status", "import"];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -163,6 +180,15 @@ Examples:
 Exit status: 0 healthy, 1 could not tell, 2 wrong usage or no recording, 3 something will hurt soon, 4 something hurts
 now.";
 
+const TOP_EXAMPLES: &str = "\
+Works with or without an instance, needs no privileges; run it as root to see who owns what. Press ? for the keys.
+
+Examples:
+  lasthop top
+  lasthop top --admin unix:/run/lasthop/admin.sock
+  lasthop top --once
+  sudo lasthop top --netns 4711";
+
 /// The reverse proxy for the last hop: from a host's edge to the application on the same host, without ever running out
 /// of connections
 #[derive(Parser)]
@@ -202,6 +228,29 @@ enum Words {
     /// Say what runs out on this host or will, for any proxy, with the lines that mend it; changes nothing
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArguments),
+    /// Show sockets, ports against the wall, findings and an instance, live in the terminal; changes nothing
+    #[command(after_help = TOP_EXAMPLES)]
+    Top(TopArguments),
+}
+
+#[derive(Args)]
+struct TopArguments {
+    /// The admin address of an instance: IP:PORT or unix:/path [default: that of /etc/lasthop/lasthop.toml, or else
+    /// 127.0.0.1:9180; none has to be there]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
+    /// Read the token of the admin address from FILE [default: LASTHOP_ADMIN_TOKEN, or that of the configuration]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Look into the network namespace of a process
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    netns: Option<u32>,
+    /// Print one frame as plain text, 80 columns wide or COLUMNS, and end
+    #[arg(long)]
+    once: bool,
+    /// Colour the screen
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t, conflicts_with = "once")]
+    color: ColourWhen,
 }
 
 #[derive(Args)]
@@ -293,6 +342,13 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Said>
         Words::Check { config } => Command::Check { config },
         Words::Plan { config } => Command::Plan { config },
         Words::Doctor(arguments) => Command::Doctor(doctor(arguments)),
+        Words::Top(arguments) => Command::Top(TopOptions {
+            admin: arguments.admin,
+            token_file: arguments.token_file,
+            netns: arguments.netns,
+            once: arguments.once,
+            colour: arguments.color,
+        }),
     })
 }
 
@@ -433,7 +489,6 @@ mod tests {
     #[test]
     fn what_is_planned_is_refused_as_planned() {
         for line in [
-            "top",
             "reload",
             "upgrade",
             "drain",
@@ -444,6 +499,32 @@ mod tests {
                 refused(line).contains("planned, but not in this version"),
                 "{line}"
             );
+        }
+    }
+
+    #[test]
+    fn top_shows_this_host_or_another_namespace_live_or_once() {
+        let plain = TopOptions {
+            admin: None,
+            token_file: None,
+            netns: None,
+            once: false,
+            colour: ColourWhen::Auto,
+        };
+        assert_eq!(read("top"), Ok(Command::Top(plain.clone())));
+        let all = TopOptions {
+            admin: Some("unix:/a".to_owned()),
+            token_file: Some("t".into()),
+            netns: Some(7),
+            once: true,
+            ..plain.clone()
+        };
+        let line = "top --admin unix:/a --token-file t --netns 7 --once";
+        assert_eq!(read(line), Ok(Command::Top(all)));
+        let colour = ColourWhen::Never;
+        assert_eq!(read("top --color never"), Ok(Command::Top(TopOptions { colour, ..plain })));
+        for line in ["top --netns 0", "top --netns all", "top --once --color always", "top x"] {
+            refused(line);
         }
     }
 

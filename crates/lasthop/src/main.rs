@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use lasthop::cli::{self, Command, DemoOptions, DoctorOptions, RunFrom};
+use lasthop::cli::{self, Command, DemoOptions, DoctorOptions, RunFrom, TopOptions};
 use lasthop::commands;
 use lasthop::config::Config;
 use lasthop::exit::Exit;
@@ -35,6 +35,7 @@ fn run(command: Command) -> Exit {
             report(commands::plan::run(&config, &mut std::io::stdout().lock()))
         }
         Command::Doctor(options) => doctor(&options),
+        Command::Top(options) => top(&options),
         Command::Demo(options) => demo(options),
         Command::DemoInside { directory } => ended(&commands::demo::inside(&directory)),
     }
@@ -94,6 +95,13 @@ fn doctor(options: &DoctorOptions) -> Exit {
 
 fn demo(options: DemoOptions) -> Exit {
     ended(&commands::demo::run(options.seconds))
+}
+
+fn top(options: &TopOptions) -> Exit {
+    match commands::top::run(options, &mut std::io::stdout()) {
+        Ok(()) => Exit::Done,
+        Err(error) => complain(&chain(&error), error.exit()),
+    }
 }
 
 fn ended(result: &Result<(), impl Error>) -> Exit {

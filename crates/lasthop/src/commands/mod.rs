@@ -5,6 +5,7 @@ pub mod demo;
 pub mod doctor;
 pub mod plan;
 pub mod run;
+pub mod top;
 mod warnings;
 
 use std::io;

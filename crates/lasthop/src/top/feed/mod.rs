@@ -7,7 +7,6 @@ mod fetch;
 mod host;
 mod instance;
 
-pub use fetch::FetchError;
 pub use host::{Watch, look};
 pub use instance::{Instance, fetch_once};
 

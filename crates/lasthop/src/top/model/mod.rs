@@ -10,7 +10,7 @@ mod ui;
 
 pub use chart::{Chart, Line};
 pub use groups::{GroupRow, Sort};
-pub use sockets::SHOWN_STATES;
+pub use sockets::{SHOWN_STATES, all_states};
 pub use ui::{Action, Detail, Pane};
 
 use std::rc::Rc;

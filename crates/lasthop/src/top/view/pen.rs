@@ -170,7 +170,7 @@ impl<'a> Pen<'a> {
 
 /// A sign that moves nothing: control characters, and those that turn the direction of writing or take no room, become
 /// a mark.
-const fn visible(sign: char) -> char {
+fn visible(sign: char) -> char {
     let is_hidden = matches!(
         sign,
         '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}'

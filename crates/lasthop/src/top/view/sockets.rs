@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 
 use super::pen::{Pen, Tone};
 use super::{Row, plot, row, words, write_rows};
-use crate::top::model::{HostSample, Model};
+use crate::top::model::{HostSample, Model, all_states};
 
 /// Draws the chart; before there are two readings, the counts.
 pub fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model) {
@@ -25,7 +25,7 @@ pub fn counts(host: &HostSample, width: u16) -> Vec<Row> {
     let Some(sockets) = &host.snapshot.sockets else {
         return unseen(host, width);
     };
-    let mut states = crate::top::model::all_states(sockets);
+    let mut states = all_states(sockets);
     states.retain(|state| state.1 > 0);
     states.sort_by(|a, b| b.1.cmp(&a.1));
     if states.is_empty() {
