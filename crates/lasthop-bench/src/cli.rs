@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Hold(Box<Hold>),
     /// Latency of a set-up and of a request, as a function of the connections held
     Fill(Box<Fill>),
+    /// What it costs to look at a host with so many sockets: the doctor, top, the sampler of a running instance
+    Sockets(Box<Sockets>),
     /// The app behind the proxies, for the harness itself
     #[command(hide = true)]
     App(App),
@@ -37,6 +39,9 @@ pub(crate) enum Command {
     /// The load that holds connections, for the harness itself
     #[command(hide = true)]
     Holder(Holder),
+    /// Connections held at both ends, for the harness itself
+    #[command(hide = true)]
+    Pairs(Pairs),
     /// The load at a fixed rate, for the harness itself
     #[command(hide = true)]
     Pace(Pace),
@@ -189,6 +194,36 @@ impl Fill {
     }
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Sockets {
+    /// TCP sockets to be held, both ends of a connection counted
+    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = connections)]
+    pub(crate) count: usize,
+    /// Seconds for which the sampler of an idle instance is watched
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) seconds: u64,
+    /// Our binary; without it, the one beside this harness
+    #[arg(long, value_name = "PATH")]
+    pub(crate) lasthop: Option<PathBuf>,
+    /// Write the section into a Markdown file, in the place of an older one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+    /// That this is the run in the namespace, and which one it was started from
+    #[arg(long, value_name = "INODE", hide = true)]
+    pub(crate) inside: Option<u64>,
+}
+
+impl Sockets {
+    /// What is written besides the report on the terminal.
+    pub(crate) fn outputs(&self) -> Outputs {
+        Outputs {
+            json: None,
+            svg: None,
+            markdown: self.markdown.clone(),
+        }
+    }
+}
+
 fn only(names: &[String]) -> String {
     if names.is_empty() {
         String::new()
@@ -293,6 +328,19 @@ pub(crate) struct Holder {
     /// Where the connections come from
     #[arg(long)]
     pub(crate) source: Ipv4Addr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pairs {
+    /// Where it listens, and connects to
+    #[arg(long)]
+    pub(crate) address: SocketAddr,
+    /// Where the connections come from
+    #[arg(long)]
+    pub(crate) source: Ipv4Addr,
+    /// Connections
+    #[arg(long)]
+    pub(crate) count: usize,
 }
 
 #[derive(Debug, Args)]

@@ -18,6 +18,9 @@ const FILES_APART: u64 = 4096;
 /// Threads of a process of any program here, with room.
 const THREADS_EACH: u64 = 8;
 
+/// Memory of the kernel for one held TCP socket that nothing is sent over, with file, inode and bind bucket.
+const BYTES_EACH_SOCKET: u64 = 5 << 10;
+
 /// A bound of this host, and what is wanted of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Bound {
@@ -31,7 +34,32 @@ struct Bound {
 /// # Errors
 /// [`BenchError::TooSmall`], with the figures.
 pub(crate) fn check_room(connections: usize) -> Result<(), BenchError> {
-    let short: Vec<String> = bounds(connections)?
+    refuse_short(connections, bounds(connections)?)
+}
+
+/// Refuses where memory or files would not do for so many sockets, both ends of each connection counted.
+///
+/// # Errors
+/// [`BenchError::TooSmall`], with the figures.
+pub(crate) fn check_sockets(sockets: usize) -> Result<(), BenchError> {
+    let count = sockets as u64;
+    let all = [
+        (
+            "bytes of memory",
+            count * BYTES_EACH_SOCKET + BYTES_APART,
+            available_bytes(),
+        ),
+        (
+            "open files of the host (fs.file-max)",
+            count + FILES_APART,
+            free_files(),
+        ),
+    ];
+    refuse_short(sockets.div_ceil(2), known(all))
+}
+
+fn refuse_short(connections: usize, bounds: Vec<Bound>) -> Result<(), BenchError> {
+    let short: Vec<String> = bounds
         .into_iter()
         .filter(|bound| bound.wanted > bound.free)
         .map(|bound| {
@@ -92,10 +120,14 @@ fn bounds(connections: usize) -> Result<Vec<Bound>, BenchError> {
             of_group("pids.max", "pids.current"),
         ),
     ];
+    Ok(known(all))
+}
+
+fn known(all: impl IntoIterator<Item = (&'static str, u64, Option<u64>)>) -> Vec<Bound> {
     let known = all
         .into_iter()
         .filter_map(|(what, wanted, free)| free.map(|free| Bound { what, wanted, free }));
-    Ok(known.collect())
+    known.collect()
 }
 
 fn number(path: &str) -> Option<u64> {

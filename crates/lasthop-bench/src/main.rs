@@ -3,7 +3,7 @@
 //! [`mod@compare`] is the first command; [`scenario`] lists the work, and each kind of it is an [`experiment`]: one file that brings
 //! proxies ([`rival`]), apps and loads ([`endpoint`], [`load`]) together and counts what the proxy used ([`accounting`]).
 //! [`mod@hold`] and [`mod@fill`] hold as many connections as it takes to run out of ports: each [`contestant`] has a
-//! [`stage`] of its own. A [`report`] goes to [`output`]. Everything that is started is a guard that ends it. Not part of the proxy and not
+//! [`stage`] of its own. [`mod@sockets`] measures what looking at a full host costs. A [`report`] goes to [`output`]. Everything that is started is a guard that ends it. Not part of the proxy and not
 //! installed with it.
 
 mod accounting;
@@ -24,6 +24,7 @@ mod ports;
 mod report;
 mod rival;
 mod scenario;
+mod sockets;
 mod spread;
 mod stage;
 mod tally;
@@ -36,19 +37,25 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use cli::{Cli, Command};
-use endpoint::{app, hold_app, holder, pace, pacer};
+use endpoint::{app, hold_app, holder, pace, pacer, pairs};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Compare(wanted) => compare::compare(&wanted),
         Command::Hold(wanted) => hold::hold(&wanted),
         Command::Fill(wanted) => fill::fill(&wanted),
+        Command::Sockets(wanted) => sockets::sockets(&wanted),
         Command::App(wanted) => app::serve(wanted.bytes, &wanted.directory),
         Command::HoldApp(wanted) => hold_app::serve(wanted.over),
         Command::Holder(wanted) => holder::serve(&holder::Errand {
             address: wanted.address,
             source: wanted.source,
             kind: wanted.kind,
+        }),
+        Command::Pairs(wanted) => pairs::serve(&pairs::Errand {
+            address: wanted.address,
+            source: wanted.source,
+            count: wanted.count,
         }),
         Command::Pace(wanted) => pace::serve(pacer::Pace {
             address: wanted.address,

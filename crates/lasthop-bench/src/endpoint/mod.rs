@@ -14,6 +14,7 @@ pub(crate) mod holder;
 pub(crate) mod outcomes;
 pub(crate) mod pace;
 pub(crate) mod pacer;
+pub(crate) mod pairs;
 
 use std::ffi::OsString;
 use std::io::{self, BufRead as _, BufReader, Write as _};

@@ -9,6 +9,7 @@ pub(crate) mod hold;
 pub(crate) mod json;
 pub(crate) mod markdown;
 pub(crate) mod plot;
+pub(crate) mod sockets;
 pub(crate) mod svg;
 pub(crate) mod table;
 pub(crate) mod text;

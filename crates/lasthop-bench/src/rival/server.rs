@@ -21,7 +21,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 const COMPLAINT_LINES_MAX: usize = 10;
 
 /// What starts a server: its address and the command.
-pub(super) type Start = (SocketAddr, Command);
+pub(crate) type Start = (SocketAddr, Command);
 
 /// A running server; dropping it stops it.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts what `prepare` makes, each time with another address, until it accepts connections. Its standard error
     /// goes to a file in `directory`.
-    pub(super) fn start_on_a_free_port(
+    pub(crate) fn start_on_a_free_port(
         name: &'static str,
         directory: &Path,
         mut prepare: impl FnMut() -> Result<Start, BenchError>,
