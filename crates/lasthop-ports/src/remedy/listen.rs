@@ -147,18 +147,22 @@ fn of_nginx(address: &str, is_unix: bool, wanted: u32) -> (&'static str, Vec<Ste
 }
 
 fn of_haproxy(address: &str, is_unix: bool, wanted: u32) -> (&'static str, Vec<Step>) {
-    let address = if is_unix {
-        address.replacen("unix:", "unix@", 1)
+    // HAProxy binds a Unix socket by another name (`PATH.PID.tmp`) and renames the file. The kernel knows the first.
+    let (place, line) = if is_unix {
+        (
+            "haproxy.cfg, at the end of the socket's bind line",
+            format!("backlog {wanted}"),
+        )
     } else {
-        address.to_owned()
+        (
+            "haproxy.cfg, the bind line of this address",
+            format!("bind {address} backlog {wanted}"),
+        )
     };
     (
         "Give HAProxy a longer queue",
         vec![
-            lines(
-                "haproxy.cfg, the bind line of this address",
-                [format!("bind {address} backlog {wanted}")],
-            ),
+            lines(place, [line]),
             words(
                 "Keep what else stands on the line; check with haproxy -c -f FILE, and restart HAProxy.",
             ),

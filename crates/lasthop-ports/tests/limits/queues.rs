@@ -243,6 +243,15 @@ fn a_full_unix_queue_says_what_clients_are_told() {
 }
 
 #[test]
+fn haproxy_is_not_told_the_name_that_it_bound_and_renamed() {
+    let mut host = snapshot();
+    host.unix_listeners = vec![unix_listener("/run/app.sock.12792.tmp", 129, 128)];
+    host.unix_listeners[0].owners = vec![owner(7, "haproxy", Program::HaProxy)];
+    let finding = one(&host, Code::UnixBacklogFull);
+    assert_eq!(pasted(&finding.remedies[0])[0], "backlog 4096");
+}
+
+#[test]
 fn clipped_backlogs_are_one_finding_and_silent_with_the_default_setting() {
     let mut host = snapshot();
     host.listeners = vec![
