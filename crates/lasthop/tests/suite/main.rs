@@ -25,6 +25,8 @@ mod cli;
 mod closing;
 mod connect_errors;
 mod demo;
+mod doctor;
+mod doctor_recordings;
 mod drain;
 mod error_rows;
 mod forwarding;

@@ -11,7 +11,7 @@ use lasthop_kernel::socket::TcpState;
 use lasthop_ports::TimeWaitReuse;
 use lasthop_ports::host::TIME_WAIT;
 use lasthop_ports::snapshot::{
-    GROUPS_MAX, Group, GroupKey, Listener, OmittedGroups, SocketCounts, StateCounts,
+    GROUPS_MAX, Group, GroupKey, Listener, OmittedGroups, PortSettings, SocketCounts, StateCounts,
 };
 
 use super::ends::{End, Ends};
@@ -63,7 +63,8 @@ struct Counted {
 /// The counting of one listing.
 pub(super) struct Tally<'a> {
     ends: &'a Ends,
-    reuse: TimeWaitReuse,
+    /// What connect(2) gives out, and when TIME_WAIT gives back; none where that could not be read.
+    ports: Option<&'a PortSettings>,
     own: OwnAddresses<'a>,
     sockets: SocketCounts,
     groups: HashMap<GroupKey, Counted>,
@@ -88,12 +89,12 @@ impl<'a> Tally<'a> {
     pub(super) fn new(
         ends: &'a Ends,
         listeners: &[Listener],
-        reuse: TimeWaitReuse,
+        ports: Option<&'a PortSettings>,
         own: OwnAddresses<'a>,
     ) -> Self {
         Self {
             ends,
-            reuse,
+            ports,
             own,
             sockets: SocketCounts::default(),
             groups: HashMap::new(),
@@ -117,7 +118,9 @@ impl<'a> Tally<'a> {
 
     fn add_beginning(&mut self, entry: &TcpEntry) {
         let key = key(entry.local.ip(), entry.peer);
-        let held = held(entry, key, self.reuse);
+        let reuse = self.ports.map_or(TimeWaitReuse::Never, PortSettings::reuse);
+        let held = held(entry, key, reuse);
+        let is_of_range = self.is_of_range(entry.local.port());
         let Some(counted) = self.counted(key) else {
             return;
         };
@@ -127,7 +130,9 @@ impl<'a> Tally<'a> {
             if entry.state == TcpState::TimeWait {
                 group.time_wait_held += 1;
             }
-            if entry.local.port().is_multiple_of(2) {
+            if !is_of_range {
+                group.outside_range += 1;
+            } else if entry.local.port().is_multiple_of(2) {
                 group.even_ports += 1;
             } else {
                 group.odd_ports += 1;
@@ -138,6 +143,12 @@ impl<'a> Tally<'a> {
             uid: Some(entry.uid),
             cgroup: entry.cgroup,
         });
+    }
+
+    /// Whether connect(2) gives this port to whoever leaves the choice to it; taken to be so where that is not known.
+    fn is_of_range(&self, port: u16) -> bool {
+        self.ports
+            .is_none_or(|ports| ports.range.contains(port) && !ports.reserved.contains(port))
     }
 
     fn add_app(&mut self, entry: &TcpEntry, listener: Option<usize>) {

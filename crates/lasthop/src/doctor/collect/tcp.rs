@@ -8,7 +8,6 @@ use lasthop_kernel::sock_diag::{
     self, Complete, Destination, DiagError, TcpFilter, TcpListening, TcpStates,
 };
 use lasthop_kernel::socket::TcpState;
-use lasthop_ports::TimeWaitReuse;
 use lasthop_ports::snapshot::{LISTENERS_MAX, Listener, PortSettings};
 
 use super::ends::Ends;
@@ -119,9 +118,8 @@ fn count(
     destination: Option<Destination>,
 ) -> Result<(Counts, Complete), DiagError> {
     let ends = Ends::new(listeners, settings.map(|settings| settings.range));
-    let reuse = settings.map_or(TimeWaitReuse::Never, PortSettings::reuse);
     let mut is_own = is_own;
-    let mut tally = Tally::new(&ends, listeners, reuse, OwnAddresses::new(&mut is_own));
+    let mut tally = Tally::new(&ends, listeners, settings, OwnAddresses::new(&mut is_own));
     let filter = TcpFilter {
         destination,
         states: connected(),

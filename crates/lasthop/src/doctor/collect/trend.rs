@@ -47,6 +47,7 @@ fn note_again(group: &mut Group, seen: Option<&Group>, at_ms: u64) {
     group.states = seen.states;
     group.time_wait = seen.time_wait;
     group.time_wait_held = seen.time_wait_held;
+    group.outside_range = seen.outside_range;
     group.even_ports = seen.even_ports;
     group.odd_ports = seen.odd_ports;
     let sample = Sample {

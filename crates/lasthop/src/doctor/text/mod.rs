@@ -15,7 +15,7 @@ use super::{Examination, Report};
 use plain::{grouped, printable, wrapped};
 
 /// Findings that are told with all they say; the others are told in short, so that the first ones stay on the screen.
-const WHOLE_FINDINGS_MAX: usize = 3;
+const WHOLE_FINDINGS_MAX: usize = 2;
 
 /// Facts that are told of a finding.
 const EVIDENCE_MAX: usize = 3;
@@ -42,6 +42,7 @@ pub fn text(report: &Report, style: TextStyle) -> String {
         text: String::new(),
         style,
         whole_left: WHOLE_FINDINGS_MAX,
+        told: Vec::new(),
     };
     let mut namespaces: Vec<&Examination> = report.namespaces.iter().collect();
     // The worst first; of those alike, as they came.
@@ -58,6 +59,8 @@ struct Page {
     style: TextStyle,
     /// How many findings are still told with all they say.
     whole_left: usize,
+    /// Remedies whose lines stand on the page already.
+    told: Vec<Remedy>,
 }
 
 impl Page {
@@ -158,6 +161,10 @@ impl Page {
     }
 
     fn first_remedy(&mut self, remedy: &Remedy) {
+        if self.told.contains(remedy) {
+            return self.paragraph("  do", &format!("{}: as above", remedy.title));
+        }
+        self.told.push(remedy.clone());
         self.paragraph("  do", &remedy.title);
         for step in &remedy.steps {
             match step {

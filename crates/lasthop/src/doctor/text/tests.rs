@@ -120,11 +120,24 @@ fn a_note_takes_two_lines_and_is_no_illness() {
 }
 
 #[test]
-fn from_the_fourth_finding_on_they_are_told_in_short() {
-    let findings: Vec<Finding> = (0..5).map(|_| finding(Severity::Critical)).collect();
+fn from_the_third_finding_on_they_are_told_in_short() {
+    let mut findings: Vec<Finding> = (0..5).map(|_| finding(Severity::Critical)).collect();
+    findings[1].remedies[0].risk = None;
     let said = told(findings, snapshot());
-    assert_eq!(said.matches("keepalive 64;").count(), 3);
-    assert_eq!(said.matches("Keep connections to the app").count(), 5);
+    assert_eq!(said.matches("keepalive 64;").count(), 2);
+    assert_eq!(said.matches("Keep connections to the app\n").count(), 5);
+    assert_eq!(said.matches("nginx (pid 4711)").count(), 2);
+}
+
+#[test]
+fn the_same_lines_are_not_printed_twice() {
+    let findings = vec![finding(Severity::Critical), finding(Severity::Warning)];
+    let said = told(findings, snapshot());
+    assert_eq!(said.matches("keepalive 64;").count(), 1);
+    assert!(
+        said.contains("  do      Keep connections to the app: as above\n"),
+        "{said}"
+    );
 }
 
 #[test]

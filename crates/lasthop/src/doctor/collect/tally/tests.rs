@@ -4,7 +4,16 @@ use std::time::Duration;
 
 use super::*;
 
-const REUSE: TimeWaitReuse = TimeWaitReuse::Loopback(Duration::from_secs(1));
+fn ports() -> PortSettings {
+    PortSettings {
+        range: "32768 60999".parse().unwrap(),
+        reserved: "40100-40199".parse().unwrap(),
+        tcp_tw_reuse: 2,
+        tcp_timestamps: 1,
+        tcp_tw_reuse_delay_ms: 1000,
+        flat_search: true,
+    }
+}
 
 fn listener(address: &str) -> Listener {
     Listener {
@@ -45,11 +54,11 @@ fn time_wait(local: &str, peer: &str, left_ms: u64) -> TcpEntry {
 /// On a host whose addresses are 127/8 and 10.0.0.1.
 fn count(listeners: &[&str], entries: &[TcpEntry]) -> Counts {
     let listeners: Vec<Listener> = listeners.iter().map(|text| listener(text)).collect();
-    let range = "32768 60999".parse().unwrap();
-    let ends = Ends::new(&listeners, Some(range));
+    let ports = ports();
+    let ends = Ends::new(&listeners, Some(ports.range));
     let mut is_own = |address: IpAddr| address == IpAddr::from([10, 0, 0, 1]);
     let own = OwnAddresses::new(&mut is_own);
-    let mut tally = Tally::new(&ends, &listeners, REUSE, own);
+    let mut tally = Tally::new(&ends, &listeners, Some(&ports), own);
     entries.iter().for_each(|entry| tally.add(entry));
     tally.finish()
 }
@@ -103,7 +112,7 @@ fn without_a_listener_exactly_one_end_began_whatever_its_ports() {
         ];
         let counts = count(&[], &both);
         assert_eq!(counts.groups.len(), 1, "{one} {other}");
-        assert_eq!(counts.groups[0].0.used(), 1);
+        assert_eq!(counts.groups[0].0.connections(), 1);
     }
 }
 
@@ -146,6 +155,20 @@ fn time_wait_holds_a_port_at_the_beginning_end_and_none_at_the_apps() {
     assert_eq!((group.even_ports, group.odd_ports), (1, 0));
     assert!(sample.sockets().is_empty());
     assert_eq!(counts.sockets.time_wait, 4);
+}
+
+#[test]
+fn ports_that_connect_gives_to_nobody_take_none_of_the_supply() {
+    let app = "127.0.0.1:3000";
+    let locals = ["127.0.0.1:40001", "127.0.0.1:2000", "127.0.0.1:40150"];
+    let entries = locals.map(|local| entry(ESTABLISHED, local, app));
+    let counts = count(&[app], &entries);
+    let (group, _) = &counts.groups[0];
+    assert_eq!(
+        (group.connections(), group.outside_range, group.used()),
+        (3, 2, 1)
+    );
+    assert_eq!((group.even_ports, group.odd_ports), (0, 1));
 }
 
 #[test]
@@ -236,7 +259,7 @@ fn groups_beyond_the_bound_are_counted_as_omitted() {
     let ends = Ends::new(&listeners, None);
     let mut is_own = |_: IpAddr| false;
     let own = OwnAddresses::new(&mut is_own);
-    let mut tally = Tally::new(&ends, &listeners, REUSE, own);
+    let mut tally = Tally::new(&ends, &listeners, None, own);
     let mut one = entry(TcpState::SynSent, "10.0.0.1:40000", "192.0.2.1:1");
     for n in 0..u32::try_from(GROUPS_COUNTED_MAX).unwrap() + 5 {
         one.peer.set_ip(std::net::Ipv4Addr::from_bits(n).into());
