@@ -24,6 +24,7 @@ mod bodies;
 mod cli;
 mod closing;
 mod connect_errors;
+mod contrib;
 mod demo;
 mod doctor;
 mod doctor_recordings;

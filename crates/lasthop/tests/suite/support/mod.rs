@@ -17,6 +17,7 @@ pub(crate) mod namespace;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod programs;
+pub(crate) mod prometheus;
 pub(crate) mod tempdir;
 pub(crate) mod wire;
 
