@@ -249,7 +249,13 @@ struct TopArguments {
     #[arg(long)]
     once: bool,
     /// Colour the screen
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t, conflicts_with = "once")]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        conflicts_with = "once"
+    )]
     color: ColourWhen,
 }
 
@@ -488,13 +494,7 @@ mod tests {
 
     #[test]
     fn what_is_planned_is_refused_as_planned() {
-        for line in [
-            "reload",
-            "upgrade",
-            "drain",
-            "status",
-            "import x.conf",
-        ] {
+        for line in ["reload", "upgrade", "drain", "status", "import x.conf"] {
             assert!(
                 refused(line).contains("planned, but not in this version"),
                 "{line}"
@@ -522,8 +522,16 @@ mod tests {
         let line = "top --admin unix:/a --token-file t --netns 7 --once";
         assert_eq!(read(line), Ok(Command::Top(all)));
         let colour = ColourWhen::Never;
-        assert_eq!(read("top --color never"), Ok(Command::Top(TopOptions { colour, ..plain })));
-        for line in ["top --netns 0", "top --netns all", "top --once --color always", "top x"] {
+        assert_eq!(
+            read("top --color never"),
+            Ok(Command::Top(TopOptions { colour, ..plain }))
+        );
+        for line in [
+            "top --netns 0",
+            "top --netns all",
+            "top --once --color always",
+            "top x",
+        ] {
             refused(line);
         }
     }

@@ -48,7 +48,9 @@ pub fn run(options: &TopOptions, out: &mut impl Write) -> Result<(), TopError> {
     let settings = Settings {
         admin: options.admin.clone(),
         token_file: options.token_file.clone(),
-        token: env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()),
+        token: env::var(TOKEN_VARIABLE)
+            .ok()
+            .filter(|token| !token.is_empty()),
         netns: options.netns,
         look: Look {
             colour: !options.once && is_coloured(options.colour),
@@ -60,10 +62,14 @@ pub fn run(options: &TopOptions, out: &mut impl Write) -> Result<(), TopError> {
         return Ok(());
     }
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
-        return Err(TopError::NoTerminal("standard input and output have to be a terminal"));
+        return Err(TopError::NoTerminal(
+            "standard input and output have to be a terminal",
+        ));
     }
     if is_dumb() {
-        return Err(TopError::NoTerminal("a terminal with TERM=dumb cannot show it"));
+        return Err(TopError::NoTerminal(
+            "a terminal with TERM=dumb cannot show it",
+        ));
     }
     top::run(&settings)?;
     Ok(())
@@ -84,7 +90,9 @@ fn is_coloured(when: ColourWhen) -> bool {
 
 /// Whether the locale's character set has more than ASCII: the first of these that is set decides (locale(7)).
 fn is_unicode(variable: impl Fn(&str) -> Option<String>) -> bool {
-    let mut set = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(variable);
+    let mut set = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .filter_map(variable);
     let locale = set.find(|value| !value.is_empty()).unwrap_or_default();
     let locale = locale.to_ascii_lowercase();
     locale.contains("utf-8") || locale.contains("utf8")

@@ -22,7 +22,7 @@ const TOKEN_BYTES_MAX: u64 = 256;
 
 /// An admin address as a client needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
+pub(super) enum Address {
     /// Over TCP.
     Tcp(SocketAddr),
     /// Over a Unix socket.
@@ -32,7 +32,7 @@ pub enum Address {
 impl Address {
     /// What stands in `Host`.
     #[must_use]
-    pub fn host(&self) -> String {
+    pub(super) fn host(&self) -> String {
         match self {
             Self::Tcp(address) => address.to_string(),
             Self::Unix(_) => "localhost".to_owned(),
@@ -41,7 +41,7 @@ impl Address {
 
     /// As it is shown.
     #[must_use]
-    pub fn label(&self) -> String {
+    pub(super) fn label(&self) -> String {
         match self {
             Self::Tcp(address) => address.to_string(),
             Self::Unix(path) => format!("unix:{}", path.display()),
@@ -50,7 +50,7 @@ impl Address {
 
     /// Whether who answers there is in the network namespace of who asks: a connection over loopback leaves none.
     #[must_use]
-    pub const fn is_loopback(&self) -> bool {
+    pub(super) const fn is_loopback(&self) -> bool {
         match self {
             Self::Tcp(address) => address.ip().is_loopback(),
             Self::Unix(_) => false,
@@ -75,7 +75,7 @@ impl Address {
 
 /// An instance to ask.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub(super) struct Found {
     /// Where.
     pub address: Address,
     /// What it wants to hear; none: nothing.
@@ -109,7 +109,7 @@ pub enum FindError {
 ///
 /// # Errors
 /// Where what was given makes no sense; that nobody was found is none.
-pub fn find(
+pub(super) fn find(
     admin: Option<&str>,
     token_file: Option<&Path>,
     token: Option<String>,
@@ -132,7 +132,9 @@ pub fn find(
         });
     }
     // One that cannot be read, or cannot serve, describes no instance.
-    let configured: Option<Admin> = Config::from_file(config).ok().and_then(|config| config.admin);
+    let configured: Option<Admin> = Config::from_file(config)
+        .ok()
+        .and_then(|config| config.admin);
     Ok(match configured {
         Some(admin) => Found {
             address: Address::of(&admin.address),
@@ -147,7 +149,7 @@ pub fn find(
 
 /// The configuration that `find` looks into but for tests.
 #[must_use]
-pub fn usual_config() -> &'static Path {
+pub(super) fn usual_config() -> &'static Path {
     Path::new(DEFAULT_PATH)
 }
 
@@ -196,19 +198,43 @@ mod tests {
             (Some("unix:/run/l.sock"), "unix:/run/l.sock", false),
         ] {
             let found = found(admin, None).unwrap();
-            assert_eq!((found.address.label().as_str(), found.address.is_loopback()), (label, is_loopback));
+            assert_eq!(
+                (found.address.label().as_str(), found.address.is_loopback()),
+                (label, is_loopback)
+            );
             assert!(found.token.is_none());
         }
     }
 
     #[test]
     fn what_makes_no_sense_is_refused_without_repeating_a_token() {
-        assert!(found(Some("here"), None).unwrap_err().to_string().starts_with("--admin: "));
-        assert!(matches!(found(Some("127.0.0.1:0"), None), Err(FindError::PortZero)));
+        assert!(
+            found(Some("here"), None)
+                .unwrap_err()
+                .to_string()
+                .starts_with("--admin: ")
+        );
+        assert!(matches!(
+            found(Some("127.0.0.1:0"), None),
+            Err(FindError::PortZero)
+        ));
         let error = found(None, Some("short")).unwrap_err().to_string();
-        assert!(error.contains(TOKEN_VARIABLE) && !error.contains("short"), "{error}");
-        let missing = find(None, Some(Path::new("/nonexistent")), None, Path::new(NOWHERE));
+        assert!(
+            error.contains(TOKEN_VARIABLE) && !error.contains("short"),
+            "{error}"
+        );
+        let missing = find(
+            None,
+            Some(Path::new("/nonexistent")),
+            None,
+            Path::new(NOWHERE),
+        );
         assert!(missing.unwrap_err().to_string().contains("/nonexistent"));
-        assert!(found(None, Some("0123456789abcdef")).unwrap().token.is_some());
+        assert!(
+            found(None, Some("0123456789abcdef"))
+                .unwrap()
+                .token
+                .is_some()
+        );
     }
 }

@@ -6,7 +6,7 @@ use super::model::{Action, Pane};
 
 /// What the terminal told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub(super) enum Told {
     /// Something that the model understands.
     Action(Action),
     /// The screen has another size, or its content is gone.
@@ -16,7 +16,7 @@ pub enum Told {
 }
 
 /// What an event of the terminal means; none where it means nothing.
-pub fn told(input: &Input) -> Option<Told> {
+pub(super) fn told(input: &Input) -> Option<Told> {
     match input {
         Input::Resize(..) => Some(Told::Redraw),
         Input::Key(key) if key.kind != KeyEventKind::Release => of_key(*key),
@@ -44,7 +44,9 @@ fn of_key(key: KeyEvent) -> Option<Told> {
         KeyCode::Tab | KeyCode::Right => Action::NextPane,
         KeyCode::BackTab | KeyCode::Left => Action::PreviousPane,
         KeyCode::Char(digit @ '1'..='4') => {
-            let number = digit.to_digit(10).and_then(|digit| usize::try_from(digit).ok())?;
+            let number = digit
+                .to_digit(10)
+                .and_then(|digit| usize::try_from(digit).ok())?;
             Action::Pane(Pane::ALL.into_iter().find(|pane| pane.number() == number)?)
         }
         KeyCode::Char('p' | ' ') => Action::Pause,
@@ -86,7 +88,10 @@ mod tests {
     #[test]
     fn control_keys_end_it_suspend_it_and_redraw_it() {
         let control = KeyModifiers::CONTROL;
-        assert_eq!(key(KeyCode::Char('c'), control), Some(Told::Action(Action::Quit)));
+        assert_eq!(
+            key(KeyCode::Char('c'), control),
+            Some(Told::Action(Action::Quit))
+        );
         assert_eq!(key(KeyCode::Char('z'), control), Some(Told::Suspend));
         assert_eq!(key(KeyCode::Char('l'), control), Some(Told::Redraw));
         assert_eq!(key(KeyCode::Char('q'), control), None);

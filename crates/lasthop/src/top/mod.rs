@@ -77,7 +77,12 @@ impl Settings {
     fn find(&self) -> Result<Found, TopError> {
         let token = self.token.clone();
         let admin = self.admin.as_deref();
-        let found = address::find(admin, self.token_file.as_deref(), token, address::usual_config())?;
+        let found = address::find(
+            admin,
+            self.token_file.as_deref(),
+            token,
+            address::usual_config(),
+        )?;
         if let Some(pid) = self.netns {
             // Found out before the terminal is taken, so that it is told in plain words.
             namespace::within(pid, || ()).map_err(|source| TopError::Enter { pid, source })?;
@@ -87,7 +92,12 @@ impl Settings {
 
     fn model(&self, found: &Found) -> Model {
         let address = &found.address;
-        let mut model = Model::new(host_name(), address.label(), address.is_loopback(), now_ms());
+        let mut model = Model::new(
+            host_name(),
+            address.label(),
+            address.is_loopback(),
+            now_ms(),
+        );
         if let Some(pid) = self.netns {
             model.host_name = format!("{} · network of process {pid}", model.host_name);
         }
@@ -123,7 +133,9 @@ fn start_feeds(
     netns: Option<u32>,
 ) -> io::Result<()> {
     feed::start("input", sender.clone(), feed::wait_for_input)?;
-    feed::start("host", sender.clone(), move |sender| feed::look(sender, netns))?;
+    feed::start("host", sender.clone(), move |sender| {
+        feed::look(sender, netns)
+    })?;
     feed::start("instance", sender.clone(), |sender| instance.ask(sender))
 }
 
@@ -214,7 +226,9 @@ pub fn once(settings: &Settings, width: u16, out: &mut impl Write) -> Result<(),
 /// Milliseconds since 1970; 0 where the clock is set before.
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    since.map_or(0, |time| {
+        u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 fn host_name() -> String {

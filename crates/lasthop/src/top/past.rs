@@ -153,14 +153,22 @@ impl Past {
             .flat_map(|host| [host.sockets.len(), host.groups.len()])
             .chain(own.flat_map(|own| {
                 let kinds = [&own.failures_per_second, &own.connects_per_second];
-                kinds.map(BTreeMap::len).into_iter().chain([own.upstreams.len()])
+                kinds
+                    .map(BTreeMap::len)
+                    .into_iter()
+                    .chain([own.upstreams.len()])
             }));
         if entries.into_iter().any(|entries| entries > ENTRIES_MAX) {
             return Err(PastError::Broken("too many columns"));
         }
         let points = self.at_ms.len();
-        if self.columns().any(|column| !column.is_empty() && column.len() != points) {
-            return Err(PastError::Broken("a column has not one number for each time"));
+        if self
+            .columns()
+            .any(|column| !column.is_empty() && column.len() != points)
+        {
+            return Err(PastError::Broken(
+                "a column has not one number for each time",
+            ));
         }
         Ok(())
     }
@@ -186,7 +194,9 @@ impl Past {
             single
                 .into_iter()
                 .chain(of_kinds.chain(own.connects_per_second.values()))
-                .chain(upstreams.flat_map(|one| [&one.active, &one.idle, &one.connecting, &one.queue]))
+                .chain(
+                    upstreams.flat_map(|one| [&one.active, &one.idle, &one.connecting, &one.queue]),
+                )
         });
         of_host.chain(of_own)
     }
@@ -256,7 +266,10 @@ mod tests {
         let cases = [
             ("", "not what lasthop writes"),
             ("<html>", "not what lasthop writes"),
-            (r#"{"schema":"x","window":"10m","step_seconds":2,"at_ms":[]}"#, "\"x\""),
+            (
+                r#"{"schema":"x","window":"10m","step_seconds":2,"at_ms":[]}"#,
+                "\"x\"",
+            ),
             (
                 r#"{"schema":"lasthop.history/1","window":"10m","step_seconds":2,"at_ms":[2,1]}"#,
                 "no order",
@@ -278,7 +291,9 @@ mod tests {
 
     #[test]
     fn no_bytes_make_it_panic() {
-        let whole = page(r#""host":{"groups":[{"source":"::1","target":"[::1]:1","used":[1,2]}]},"own":null"#);
+        let whole = page(
+            r#""host":{"groups":[{"source":"::1","target":"[::1]:1","used":[1,2]}]},"own":null"#,
+        );
         assert!(Past::of_json(whole.as_bytes()).is_ok());
         for end in 0..whole.len() {
             assert!(Past::of_json(&whole.as_bytes()[..end]).is_err());

@@ -23,7 +23,7 @@ use super::view::{self, Drawn, Look};
 const FRAME_BYTES: usize = 64 << 10;
 
 /// The terminal, for as long as this is kept.
-pub struct Screen {
+pub(super) struct Screen {
     terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
 }
 
@@ -38,7 +38,7 @@ impl Screen {
     ///
     /// # Errors
     /// Where it refuses.
-    pub fn take(look: Look) -> io::Result<Self> {
+    pub(super) fn take(look: Look) -> io::Result<Self> {
         // Whether there are colours was decided already, by more than NO_COLOR.
         force_color_output(look.colour);
         static HOOK: Once = Once::new();
@@ -55,7 +55,7 @@ impl Screen {
     ///
     /// # Errors
     /// Where it refuses.
-    pub fn enter(&mut self) -> io::Result<()> {
+    pub(super) fn enter(&mut self) -> io::Result<()> {
         // From the settings it has now: another program may have changed them, and then raw mode is not what it was.
         disable_raw_mode()?;
         enable_raw_mode()?;
@@ -68,7 +68,7 @@ impl Screen {
     ///
     /// # Errors
     /// Where the terminal takes no more.
-    pub fn draw(&mut self, model: &Model, look: Look) -> io::Result<Drawn> {
+    pub(super) fn draw(&mut self, model: &Model, look: Look) -> io::Result<Drawn> {
         let mut drawn = Drawn::default();
         self.terminal
             .draw(|frame| drawn = view::draw(model, look, frame.buffer_mut()))?;
@@ -79,13 +79,13 @@ impl Screen {
     ///
     /// # Errors
     /// Where the terminal takes no more.
-    pub fn forget(&mut self) -> io::Result<()> {
+    pub(super) fn forget(&mut self) -> io::Result<()> {
         self.terminal.autoresize()?;
         self.terminal.clear()
     }
 
     /// Gives it back.
-    pub fn give_back(&mut self) {
+    pub(super) fn give_back(&mut self) {
         // Each of them is tried; a terminal that is gone needs none.
         let _ = self.terminal.backend_mut().flush();
         give_back();

@@ -27,7 +27,7 @@ const BYTES_MAX: usize = 8 << 20;
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
-pub enum FetchError {
+pub(super) enum FetchError {
     /// Nobody is there.
     #[error("{}", brief(.0))]
     Connect(io::Error),
@@ -62,7 +62,7 @@ fn brief(error: &io::Error) -> String {
 }
 
 /// Asks one instance.
-pub struct Client {
+pub(super) struct Client {
     address: Address,
     token: Option<Secret>,
     connection: Option<SendRequest<String>>,
@@ -70,13 +70,15 @@ pub struct Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
 impl Client {
     /// Connects when it is first asked.
-    pub const fn new(address: Address, token: Option<Secret>) -> Self {
+    pub(super) const fn new(address: Address, token: Option<Secret>) -> Self {
         Self {
             address,
             token,
@@ -88,7 +90,7 @@ impl Client {
     ///
     /// # Errors
     /// [`FetchError`]; the next call begins with a new connection.
-    pub async fn get(&mut self, path: &str) -> Result<Vec<u8>, FetchError> {
+    pub(super) async fn get(&mut self, path: &str) -> Result<Vec<u8>, FetchError> {
         // A connection that was idle may have been closed by now, which is no answer; a fresh one decides.
         let is_kept = self.connection.is_some();
         let mut page = self.within_time(path).await;
@@ -117,7 +119,9 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {}", token.expose()));
         }
-        let answer = connection.send_request(request.body(String::new())?).await?;
+        let answer = connection
+            .send_request(request.body(String::new())?)
+            .await?;
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED => return Err(FetchError::Token),

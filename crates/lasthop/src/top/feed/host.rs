@@ -41,7 +41,7 @@ const NICENESS: i32 = 10;
 
 /// What is remembered from look to look.
 #[derive(Debug, Default)]
-pub struct Watch {
+pub(crate) struct Watch {
     before: Option<Snapshot>,
     /// For counters: from when, and the one that comes after it.
     compared: Option<(Instant, Snapshot)>,
@@ -51,7 +51,7 @@ pub struct Watch {
 }
 
 /// Looks at the network namespace of process `netns`, or at one's own, until nobody listens.
-pub fn look(sender: &SyncSender<Message>, netns: Option<u32>) {
+pub(crate) fn look(sender: &SyncSender<Message>, netns: Option<u32>) {
     // Where it may not stand back it works all the same.
     let _ = lasthop_kernel::process::stand_back(NICENESS);
     let watch = || {
@@ -77,7 +77,7 @@ pub fn look(sender: &SyncSender<Message>, netns: Option<u32>) {
 
 impl Watch {
     /// One look.
-    pub fn look(&mut self, netns: Option<u32>) -> HostSample {
+    pub(crate) fn look(&mut self, netns: Option<u32>) -> HostSample {
         let begun = Instant::now();
         let mut reading = doctor::collect(Depth::Sampling);
         let snapshot = &mut reading.snapshot;
@@ -124,12 +124,12 @@ impl Watch {
     fn new_among(&mut self, findings: &[Finding], now: Instant) -> Vec<Finding> {
         let name = |finding: &Finding| (finding.code, finding.subject.clone());
         let names: Vec<_> = findings.iter().map(name).collect();
-        self.searched.retain(|searched, at| {
-            names.contains(searched) && now < *at + SEARCHED_AGAIN_AFTER
-        });
+        self.searched
+            .retain(|searched, at| names.contains(searched) && now < *at + SEARCHED_AGAIN_AFTER);
         let is_new = |finding: &&Finding| !self.searched.contains_key(&name(finding));
         let new: Vec<Finding> = findings.iter().filter(is_new).cloned().collect();
-        self.searched.extend(new.iter().map(|finding| (name(finding), now)));
+        self.searched
+            .extend(new.iter().map(|finding| (name(finding), now)));
         new
     }
 
@@ -166,7 +166,10 @@ mod tests {
         let periods: Vec<Duration> = (0..5).map(|_| watch.period(cheap)).collect();
         assert_eq!(periods[0], FIRST_PERIOD);
         assert_eq!(periods[4], PERIOD);
-        assert_eq!(watch.period(Duration::from_millis(400)), Duration::from_secs(48));
+        assert_eq!(
+            watch.period(Duration::from_millis(400)),
+            Duration::from_secs(48)
+        );
         assert_eq!(watch.period(Duration::from_secs(30)), PERIOD_MAX);
         // A costly host is not looked at four times in a row, not even at the beginning.
         assert!(Watch::default().period(Duration::from_millis(400)) > PERIOD);

@@ -36,7 +36,7 @@ enum AskError {
 
 /// What the thread needs.
 #[derive(Debug)]
-pub struct Instance {
+pub(crate) struct Instance {
     /// Where it is, and its token.
     pub found: Found,
     /// Which window is looked at.
@@ -47,7 +47,7 @@ pub struct Instance {
 
 impl Instance {
     /// Asks until nobody listens.
-    pub fn ask(self, sender: &SyncSender<Message>) {
+    pub(crate) fn ask(self, sender: &SyncSender<Message>) {
         let netns = self.netns;
         let ask = || {
             if let Err(error) = self.ask_in_runtime(sender) {
@@ -102,7 +102,7 @@ impl Instance {
 ///
 /// # Errors
 /// Where there is no event loop to ask in.
-pub fn fetch_once(found: Found) -> io::Result<Event> {
+pub(crate) fn fetch_once(found: Found) -> io::Result<Event> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut client = Client::new(found.address, found.token);
     Ok(runtime.block_on(history(&mut client, Window::TenMinutes)))

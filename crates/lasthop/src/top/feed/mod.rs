@@ -7,8 +7,8 @@ mod fetch;
 mod host;
 mod instance;
 
-pub use host::{Watch, look};
-pub use instance::{Instance, fetch_once};
+pub(super) use host::{Watch, look};
+pub(super) use instance::{Instance, fetch_once};
 
 use std::io;
 use std::sync::mpsc::SyncSender;
@@ -23,11 +23,11 @@ use super::keys::{self, Told};
 use super::model::Event;
 
 /// Messages that may wait to be drawn: a key held down, and everything else at once.
-pub const MESSAGES_MAX: usize = 64;
+pub(super) const MESSAGES_MAX: usize = 64;
 
 /// What a thread tells the one that draws.
 #[derive(Debug)]
-pub enum Message {
+pub(super) enum Message {
     /// Something for the model.
     Event(Event),
     /// Something that the terminal told.
@@ -46,7 +46,7 @@ pub enum Message {
 ///
 /// # Errors
 /// Where the host gives no thread.
-pub fn start(
+pub(super) fn start(
     name: &'static str,
     sender: SyncSender<Message>,
     work: impl FnOnce(&SyncSender<Message>) + Send + 'static,
@@ -72,7 +72,7 @@ impl Drop for Guard {
 }
 
 /// Waits for keys and for another size of the screen.
-pub fn wait_for_input(sender: &SyncSender<Message>) {
+pub(super) fn wait_for_input(sender: &SyncSender<Message>) {
     loop {
         let message = match event::read() {
             Ok(input) => match keys::told(&input) {
@@ -125,15 +125,13 @@ impl Signals {
 ///
 /// # Errors
 /// Where the host gives no thread or event loop.
-pub fn start_signals(sender: SyncSender<Message>) -> io::Result<()> {
+pub(super) fn start_signals(sender: SyncSender<Message>) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut signals = {
         let _inside = runtime.enter();
         Signals::new()?
     };
     start("signals", sender, move |sender| {
-        runtime.block_on(async {
-            while sender.send(signals.next().await).is_ok() {}
-        });
+        runtime.block_on(async { while sender.send(signals.next().await).is_ok() {} });
     })
 }

@@ -6,7 +6,7 @@ use lasthop_ports::snapshot::{Group, GroupKey, Owner, Snapshot};
 use lasthop_ports::{Forecast, forecast};
 
 /// Rows that are made: more than anybody scrolls through. The others are counted by whoever shows them.
-pub const ROWS_MAX: usize = 128;
+pub(super) const ROWS_MAX: usize = 128;
 
 /// The time that a slope without a trend is taken over, in milliseconds.
 const SLOPE_MS: u64 = 60_000;
@@ -95,7 +95,11 @@ impl GroupRow {
     #[must_use]
     pub fn part(&self) -> f64 {
         let limit = self.limit.unwrap_or(0);
-        if limit == 0 { 0.0 } else { f64::from(self.used) / f64::from(limit) }
+        if limit == 0 {
+            0.0
+        } else {
+            f64::from(self.used) / f64::from(limit)
+        }
     }
 
     /// Ports that are left; none where it is not known how many there are.

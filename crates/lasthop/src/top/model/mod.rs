@@ -16,9 +16,9 @@ pub use ui::{Action, Detail, Pane};
 use std::rc::Rc;
 use std::time::Duration;
 
+use lasthop_ports::finding::Subject;
 use lasthop_ports::snapshot::{GroupKey, Snapshot};
 use lasthop_ports::{Code, Finding};
-use lasthop_ports::finding::Subject;
 
 use super::past::Past;
 use crate::history::{History, HostReading, Window};

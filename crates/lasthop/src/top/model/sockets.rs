@@ -58,7 +58,9 @@ impl Model {
         let own = |value: fn(&crate::history::GroupPoint) -> f32| {
             let of_group = points.iter().filter_map(move |point| {
                 let groups = &point.host.as_ref()?.groups;
-                let group = groups.iter().find(|group| Some(group.series) == id.map(|id| id.0))?;
+                let group = groups
+                    .iter()
+                    .find(|group| Some(group.series) == id.map(|id| id.0))?;
                 Some((point.at_ms, f64::from(value(group))))
             });
             of_group.collect::<Vec<_>>()
@@ -73,8 +75,16 @@ impl Model {
         let used = own(|group| group.used.mean).into_iter();
         let time_wait = own(|group| group.time_wait).into_iter();
         let lines = vec![
-            self.line("in use".to_owned(), |past| before(past, |one| &one.used), used),
-            self.line("TIME_WAIT".to_owned(), |past| before(past, |one| &one.time_wait), time_wait),
+            self.line(
+                "in use".to_owned(),
+                |past| before(past, |one| &one.used),
+                used,
+            ),
+            self.line(
+                "TIME_WAIT".to_owned(),
+                |past| before(past, |one| &one.time_wait),
+                time_wait,
+            ),
         ];
         self.chart(lines)
     }
@@ -120,7 +130,11 @@ impl Model {
     fn chart(&self, lines: Vec<Line>) -> Chart {
         let to_ms = self.shown_ms();
         let earliest_ms = to_ms.saturating_sub(self.window().span_ms());
-        let first = lines.iter().filter_map(|line| line.points.first()).map(|p| p.0).min();
+        let first = lines
+            .iter()
+            .filter_map(|line| line.points.first())
+            .map(|p| p.0)
+            .min();
         let from_ms = first.unwrap_or(earliest_ms).max(earliest_ms);
         let shortest_ms = to_ms.saturating_sub(SPAN_MS_MIN);
         Chart {

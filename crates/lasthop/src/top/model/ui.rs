@@ -213,7 +213,11 @@ impl Model {
     /// The panes that there are: the one of the instance only where one answers.
     #[must_use]
     pub fn panes(&self) -> &'static [Pane] {
-        if self.has_instance() { &Pane::ALL } else { &Pane::ALL[..3] }
+        if self.has_instance() {
+            &Pane::ALL
+        } else {
+            &Pane::ALL[..3]
+        }
     }
 
     /// Nothing that is gone stays chosen.

@@ -4,7 +4,7 @@ use super::pen::{Pen, Tone};
 
 /// How much of a bar is what.
 #[derive(Debug, Clone, Copy)]
-pub struct Parts {
+pub(super) struct Parts {
     /// In use for good: connections.
     pub firm: f64,
     /// In use by what is over: TIME_WAIT.
@@ -12,7 +12,7 @@ pub struct Parts {
 }
 
 /// Draws a bar that ends at a wall; `tone` is that of what is in use.
-pub fn bar(pen: &mut Pen<'_>, (x, y): (u16, u16), width: u16, parts: Parts, tone: Tone) {
+pub(super) fn bar(pen: &mut Pen<'_>, (x, y): (u16, u16), width: u16, parts: Parts, tone: Tone) {
     let (firm, fading, free, wall) = if pen.look().unicode {
         ('█', '▒', '·', '▌')
     } else {
@@ -47,7 +47,13 @@ fn cells(part: f64, width: u16) -> u16 {
 }
 
 /// Points as a row of columns, the last at the right end; nothing of fewer than two.
-pub fn spark(pen: &mut Pen<'_>, (x, y): (u16, u16), width: u16, values: &[Option<f64>], tone: Tone) {
+pub(super) fn spark(
+    pen: &mut Pen<'_>,
+    (x, y): (u16, u16),
+    width: u16,
+    values: &[Option<f64>],
+    tone: Tone,
+) {
     if width < 4 || values.iter().flatten().count() < 2 {
         return;
     }
@@ -60,7 +66,9 @@ pub fn spark(pen: &mut Pen<'_>, (x, y): (u16, u16), width: u16, values: &[Option
     let columns = usize::from(width);
     for (column, at) in (0..width).zip(0usize..) {
         let from = at * values.len() / columns;
-        let until = ((at + 1) * values.len() / columns).max(from + 1).min(values.len());
+        let until = ((at + 1) * values.len() / columns)
+            .max(from + 1)
+            .min(values.len());
         // The highest of what falls into one column: a peak is what one looks for.
         let part = values.get(from..until).unwrap_or_default();
         let Some(value) = part.iter().flatten().copied().reduce(f64::max) else {
@@ -90,7 +98,10 @@ mod tests {
 
     fn drawn(unicode: bool, draw: impl FnOnce(&mut Pen<'_>)) -> String {
         let mut buffer = Buffer::empty(Rect::new(0, 0, 11, 1));
-        let look = Look { colour: false, unicode };
+        let look = Look {
+            colour: false,
+            unicode,
+        };
         draw(&mut Pen::new(&mut buffer, look));
         buffer.content().iter().map(|cell| cell.symbol()).collect()
     }
@@ -106,7 +117,10 @@ mod tests {
             (9.0, 9.0, "##########|"),
         ] {
             let parts = Parts { firm, fading };
-            assert_eq!(drawn(false, |pen| bar(pen, (0, 0), 11, parts, Tone::Plain)), bar_text);
+            assert_eq!(
+                drawn(false, |pen| bar(pen, (0, 0), 11, parts, Tone::Plain)),
+                bar_text
+            );
         }
     }
 

@@ -10,7 +10,7 @@ use super::{Row, findings, instance, plot, ports, row, sockets, words, write_row
 use crate::top::model::{Detail, HostSample, Model};
 
 /// Draws a detail into the whole body; by how many lines it can be scrolled down.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model, detail: &Detail) -> u16 {
+pub(super) fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model, detail: &Detail) -> u16 {
     let title = match detail {
         Detail::Sockets => "This host".to_owned(),
         Detail::Group(key) => format!("{} → {}", key.source, key.destination),
@@ -41,7 +41,12 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model, detail: &Detail) -> u1
     write_rows(pen, inside, &rows, scroll.into());
     if scroll < scroll_max {
         let more = format!(" {} more lines ", scroll_max - scroll);
-        pen.text_to((area.right() - 2, area.bottom() - 1), area.width, &more, Tone::Dim);
+        pen.text_to(
+            (area.right() - 2, area.bottom() - 1),
+            area.width,
+            &more,
+            Tone::Dim,
+        );
     }
     scroll_max
 }
@@ -53,7 +58,12 @@ fn group(pen: &mut Pen<'_>, area: Rect, model: &Model, key: &GroupKey) {
     let found = rows.iter().find(|group| group.key == *key);
     match found {
         None => {
-            pen.text((area.x, y), area.width, "no connection of this group is left", Tone::Dim);
+            pen.text(
+                (area.x, y),
+                area.width,
+                "no connection of this group is left",
+                Tone::Dim,
+            );
             y += 1;
         }
         Some(group) => {
@@ -99,7 +109,9 @@ fn facts(group: &crate::top::model::GroupRow) -> Vec<String> {
     }
     if group.time_wait_at_app > 0 {
         let count = words::thousands(group.time_wait_at_app.into());
-        lines.push(format!("{count} in TIME_WAIT at the app's end, which hold no port here"));
+        lines.push(format!(
+            "{count} in TIME_WAIT at the app's end, which hold no port here"
+        ));
     }
     lines
 }
@@ -111,14 +123,17 @@ fn over(shown: &Finding, width: u16) -> Vec<Row> {
 }
 
 /// All of a finding: what was seen, what can be done, how to take it back.
-pub fn finding(finding: &Finding, width: u16) -> Vec<Row> {
+pub(super) fn finding(finding: &Finding, width: u16) -> Vec<Row> {
     let mut rows = Vec::new();
     let mark = findings::severity(finding.severity);
     rows.push(row(mark, findings::tone(finding.severity)));
     paragraph(&mut rows, &finding.headline, "", width, Tone::Strong);
     if let Some(forecast) = &finding.forecast {
         let left = words::time_left(forecast.time_left());
-        let text = format!("{}, used up in about {left}", words::slope(forecast.per_minute));
+        let text = format!(
+            "{}, used up in about {left}",
+            words::slope(forecast.per_minute)
+        );
         rows.push(row(text, Tone::Warning));
     }
     if !finding.processes.is_empty() {
@@ -127,7 +142,13 @@ pub fn finding(finding: &Finding, width: u16) -> Vec<Row> {
             .iter()
             .map(|owner| format!("{} ({})", owner.name, owner.pid))
             .collect();
-        paragraph(&mut rows, &format!("by {}", names.join(", ")), "   ", width, Tone::Plain);
+        paragraph(
+            &mut rows,
+            &format!("by {}", names.join(", ")),
+            "   ",
+            width,
+            Tone::Plain,
+        );
     }
     if !finding.evidence.is_empty() {
         rows.push(Row::new());
@@ -172,7 +193,10 @@ fn remedy_rows(rows: &mut Vec<Row>, remedy: &Remedy, number: usize, width: u16) 
 /// Lines to copy are never broken: a broken command is another command.
 fn code(rows: &mut Vec<Row>, lines: &[String], before: &str) {
     for line in lines {
-        rows.push(vec![(before.to_owned(), Tone::Dim), (line.clone(), Tone::Strong)]);
+        rows.push(vec![
+            (before.to_owned(), Tone::Dim),
+            (line.clone(), Tone::Strong),
+        ]);
     }
 }
 
@@ -201,7 +225,10 @@ fn host(model: &Model, width: u16) -> Vec<Row> {
         }
     }
     rows.push(Row::new());
-    let (cost, period) = (words::seconds(host.cost.as_secs_f64()), host.period.as_secs());
+    let (cost, period) = (
+        words::seconds(host.cost.as_secs_f64()),
+        host.period.as_secs(),
+    );
     let text = format!("a reading takes {cost}; there is one each {period} s");
     rows.push(row(text, Tone::Dim));
     rows
@@ -224,12 +251,20 @@ fn limits(host: &HostSample) -> Vec<Row> {
         let tone = ports::tone(part);
         vec![
             (format!("{name:<18}"), Tone::Plain),
-            (format!("{:>14}", words::thousands(usage.used)), Tone::Strong),
-            (format!(" of {:<14}", words::thousands(usage.limit)), Tone::Dim),
+            (
+                format!("{:>14}", words::thousands(usage.used)),
+                Tone::Strong,
+            ),
+            (
+                format!(" of {:<14}", words::thousands(usage.limit)),
+                Tone::Dim,
+            ),
             (format!(" {:>8}", words::percent(part)), tone),
         ]
     };
-    all.into_iter().filter_map(|(name, usage)| Some(line((name, usage?)))).collect()
+    all.into_iter()
+        .filter_map(|(name, usage)| Some(line((name, usage?))))
+        .collect()
 }
 
 fn all_of_instance(model: &Model) -> Vec<Row> {
@@ -279,7 +314,10 @@ fn help() -> Vec<Row> {
         })
         .collect();
     rows.push(Row::new());
-    rows.push(row("A bar: connections, then TIME_WAIT that holds its port,", Tone::Dim));
+    rows.push(row(
+        "A bar: connections, then TIME_WAIT that holds its port,",
+        Tone::Dim,
+    ));
     rows.push(row("then free ports up to the wall.", Tone::Dim));
     rows
 }

@@ -11,7 +11,7 @@ use crate::top::model::Model;
 const HEADLINE_LINES_MAX: usize = 2;
 
 /// Draws the list, so that the selected finding is on it.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model, is_chosen: bool) {
+pub(super) fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model, is_chosen: bool) {
     let rows = match model.host() {
         None => vec![row("reading the host", Tone::Dim)],
         Some(_) if model.findings().is_empty() => nothing(model, area.width),
@@ -56,12 +56,16 @@ fn entry(finding: &Finding, width: u16, is_selected: bool) -> Vec<Row> {
     if is_cut && let Some(last) = lines.last_mut() {
         last.push_str(" …");
     }
-    rows.extend(lines.into_iter().map(|line| row(format!("  {line}"), Tone::Plain)));
+    rows.extend(
+        lines
+            .into_iter()
+            .map(|line| row(format!("  {line}"), Tone::Plain)),
+    );
     rows
 }
 
 /// The word for a severity, loud where it has to be.
-pub const fn severity(severity: Severity) -> &'static str {
+pub(super) const fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Critical => "CRITICAL",
         Severity::Warning => "WARNING",
@@ -70,7 +74,7 @@ pub const fn severity(severity: Severity) -> &'static str {
 }
 
 /// The colour that goes with the word.
-pub const fn tone(severity: Severity) -> Tone {
+pub(super) const fn tone(severity: Severity) -> Tone {
     match severity {
         Severity::Critical => Tone::Critical,
         Severity::Warning => Tone::Warning,
@@ -79,7 +83,10 @@ pub const fn tone(severity: Severity) -> Tone {
 }
 
 fn nothing(model: &Model, width: u16) -> Vec<Row> {
-    let mut rows = vec![row("nothing is short, and nothing will be soon", Tone::Good)];
+    let mut rows = vec![row(
+        "nothing is short, and nothing will be soon",
+        Tone::Good,
+    )];
     if let Some(fullest) = model.groups().first()
         && let Some(limit) = fullest.limit
     {

@@ -17,7 +17,7 @@ const NAME_COLUMNS: usize = 10;
 const SPARK_FROM: u16 = 56;
 
 /// Draws the figures of now, with their course over the window where there is room.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model) {
+pub(super) fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     let Some((past, own)) = latest(model) else {
         let text = "it answers, and has not sampled itself yet";
         write_rows(pen, area, &[row(text, Tone::Dim)], 0);
@@ -26,7 +26,11 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     let windowed = model.windowed().unwrap_or(past);
     let course = windowed.own.as_ref().unwrap_or(own);
     let summary = summary(own, course);
-    let spark_columns = if area.width >= SPARK_FROM { area.width / 3 } else { 0 };
+    let spark_columns = if area.width >= SPARK_FROM {
+        area.width / 3
+    } else {
+        0
+    };
     let text = Rect {
         width: area.width - spark_columns,
         ..area
@@ -39,13 +43,15 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model) {
             spark(pen, at, spark_columns.saturating_sub(1), course, Tone::Good);
         }
     }
-    let used = u16::try_from(rows.len()).unwrap_or(u16::MAX).min(area.height);
+    let used = u16::try_from(rows.len())
+        .unwrap_or(u16::MAX)
+        .min(area.height);
     let rest = Rect::new(area.x, area.y + used, area.width, area.height - used);
     write_rows(pen, rest, &upstreams(own), 0);
 }
 
 /// The last minutes of the instance, where it has sampled itself.
-pub fn latest(model: &Model) -> Option<(&Past, &PastOwn)> {
+pub(super) fn latest(model: &Model) -> Option<(&Past, &PastOwn)> {
     let past = model.past()?;
     Some((past, past.own.as_ref()?))
 }
@@ -67,7 +73,11 @@ impl Line {
 
 fn summary(own: &PastOwn, course: &PastOwn) -> Vec<Line> {
     let failures = sum_now(&own.failures_per_second);
-    let waiting = own.upstreams.iter().filter_map(|one| now(&one.queue)).sum::<f64>();
+    let waiting = own
+        .upstreams
+        .iter()
+        .filter_map(|one| now(&one.queue))
+        .sum::<f64>();
     vec![
         Line::new(
             "requests",
@@ -85,20 +95,38 @@ fn summary(own: &PastOwn, course: &PastOwn) -> Vec<Line> {
             Tone::Strong,
             Some(course.duration_p99_seconds.clone()),
         ),
-        Line::new("connects", connects(own), Tone::Plain, Some(course.reuse_per_second.clone())),
+        Line::new(
+            "connects",
+            connects(own),
+            Tone::Plain,
+            Some(course.reuse_per_second.clone()),
+        ),
         Line::new(
             "failures",
             failures_text(own, failures),
-            if failures > 0.0 { Tone::Warning } else { Tone::Plain },
+            if failures > 0.0 {
+                Tone::Warning
+            } else {
+                Tone::Plain
+            },
             Some(sum(&course.failures_per_second)),
         ),
         Line::new(
             "queue",
             format!("{} waiting", words::count(waiting)),
-            if waiting >= 1.0 { Tone::Warning } else { Tone::Plain },
+            if waiting >= 1.0 {
+                Tone::Warning
+            } else {
+                Tone::Plain
+            },
             Some(queues(&course.upstreams)),
         ),
-        Line::new("clients", clients(own), Tone::Plain, Some(course.client_connections.clone())),
+        Line::new(
+            "clients",
+            clients(own),
+            Tone::Plain,
+            Some(course.client_connections.clone()),
+        ),
     ]
 }
 
@@ -111,7 +139,11 @@ fn connects(own: &PastOwn) -> String {
     } else {
         String::new()
     };
-    format!("{}/s new, {}/s reused{part}", words::rate(new), words::rate(reused))
+    format!(
+        "{}/s new, {}/s reused{part}",
+        words::rate(new),
+        words::rate(reused)
+    )
 }
 
 /// The rate, and the kinds it is made of, the most frequent first.
@@ -127,7 +159,11 @@ fn failures_text(own: &PastOwn, failures: f64) -> String {
         .into_iter()
         .map(|(kind, rate)| format!("{kind} {}", words::rate(rate)))
         .collect();
-    let kinds = if kinds.is_empty() { String::new() } else { format!("  {}", kinds.join(" · ")) };
+    let kinds = if kinds.is_empty() {
+        String::new()
+    } else {
+        format!("  {}", kinds.join(" · "))
+    };
     format!("{}/s{kinds}", words::rate(failures))
 }
 
@@ -145,7 +181,7 @@ fn clients(own: &PastOwn) -> String {
 }
 
 /// A line for each upstream.
-pub fn upstreams(own: &PastOwn) -> Vec<Row> {
+pub(super) fn upstreams(own: &PastOwn) -> Vec<Row> {
     let line = |one: &PastUpstream| {
         let counts = [
             (&one.active, "active"),
@@ -158,18 +194,24 @@ pub fn upstreams(own: &PastOwn) -> Vec<Row> {
             .map(|(column, name)| format!("{} {name}", text(now(column), words::count)))
             .collect();
         let name = format!("{:<width$}", one.name, width = NAME_COLUMNS - 1);
-        vec![(format!("{name} "), Tone::Good), (counts.join(", "), Tone::Plain)]
+        vec![
+            (format!("{name} "), Tone::Good),
+            (counts.join(", "), Tone::Plain),
+        ]
     };
     own.upstreams.iter().map(line).collect()
 }
 
 /// Every kind of failure and every result of a connect that there was in the window, with its last rate and its peak.
-pub fn kinds(of: &BTreeMap<String, Column>) -> Vec<Row> {
+pub(super) fn kinds(of: &BTreeMap<String, Column>) -> Vec<Row> {
     let line = |(kind, column): (&String, &Column)| {
         let peak = column.iter().flatten().copied().fold(0.0, f64::max);
         vec![
             (format!("  {kind:<28}"), Tone::Plain),
-            (format!("{:>9}/s", text(now(column), words::rate)), Tone::Strong),
+            (
+                format!("{:>9}/s", text(now(column), words::rate)),
+                Tone::Strong,
+            ),
             (format!("  at most {}/s", words::rate(peak)), Tone::Dim),
         ]
     };

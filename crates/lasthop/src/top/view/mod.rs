@@ -63,8 +63,14 @@ pub fn draw(model: &Model, look: Look, buffer: &mut Buffer) -> Drawn {
 
 fn too_small(pen: &mut Pen<'_>, area: Rect) {
     let (width, height) = SMALLEST;
-    let text = format!("too small: {} x {} of {width} x {height}", area.width, area.height);
-    for (line, y) in words::wrapped(&text, area.width, "").iter().zip(area.top()..area.bottom()) {
+    let text = format!(
+        "too small: {} x {} of {width} x {height}",
+        area.width, area.height
+    );
+    for (line, y) in words::wrapped(&text, area.width, "")
+        .iter()
+        .zip(area.top()..area.bottom())
+    {
         pen.text((area.x, y), area.width, line, Tone::Warning);
     }
 }
@@ -73,7 +79,12 @@ fn too_small(pen: &mut Pen<'_>, area: Rect) {
 fn header(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     let mut x = pen.text((area.x, area.y), area.width, "lasthop top", Tone::Good);
     let rest = |x: u16| area.right().saturating_sub(x);
-    x = pen.text((x, area.y), rest(x), &format!("  {}", model.host_name), Tone::Strong);
+    x = pen.text(
+        (x, area.y),
+        rest(x),
+        &format!("  {}", model.host_name),
+        Tone::Strong,
+    );
     let mut parts: Vec<(String, Tone)> = Vec::new();
     if model.is_held() {
         parts.push(("PAUSED".to_owned(), Tone::Warning));
@@ -129,7 +140,10 @@ fn footer(pen: &mut Pen<'_>, area: Rect, model: &Model) {
             ("?", "help".to_owned()),
             ("↑↓", "select".to_owned()),
             ("s", format!("by {sort}")),
-            ("p", if model.is_held() { "go on" } else { "pause" }.to_owned()),
+            (
+                "p",
+                if model.is_held() { "go on" } else { "pause" }.to_owned(),
+            ),
         ]
     };
     let mut x = area.x;
@@ -139,7 +153,12 @@ fn footer(pen: &mut Pen<'_>, area: Rect, model: &Model) {
             break;
         }
         x = pen.text((x, area.y), area.right() - x, key, Tone::Strong);
-        x = pen.text((x, area.y), area.right() - x, &format!(" {what}"), Tone::Dim) + 2;
+        x = pen.text(
+            (x, area.y),
+            area.right() - x,
+            &format!(" {what}"),
+            Tone::Dim,
+        ) + 2;
     }
 }
 
@@ -210,7 +229,10 @@ fn content(pen: &mut Pen<'_>, area: Rect, model: &Model, which: Pane, is_chosen:
 fn split_rows(area: Rect, upper: u16) -> (Rect, Rect) {
     let upper = upper.min(area.height);
     (
-        Rect { height: upper, ..area },
+        Rect {
+            height: upper,
+            ..area
+        },
         Rect::new(area.x, area.y + upper, area.width, area.height - upper),
     )
 }
@@ -218,7 +240,10 @@ fn split_rows(area: Rect, upper: u16) -> (Rect, Rect) {
 fn split_columns(area: Rect, left: u16) -> (Rect, Rect) {
     let left = left.min(area.width);
     (
-        Rect { width: left, ..area },
+        Rect {
+            width: left,
+            ..area
+        },
         Rect::new(area.x + left, area.y, area.width - left, area.height),
     )
 }

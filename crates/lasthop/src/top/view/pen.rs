@@ -19,7 +19,7 @@ pub struct Look {
 
 /// What a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tone {
+pub(super) enum Tone {
     /// Text.
     Plain,
     /// Of less weight.
@@ -49,24 +49,24 @@ const LINES: [Color; 5] = [
 
 /// Writes into a part of a buffer, and never beside it.
 #[derive(Debug)]
-pub struct Pen<'a> {
+pub(super) struct Pen<'a> {
     buffer: &'a mut Buffer,
     look: Look,
 }
 
 impl<'a> Pen<'a> {
     /// A pen for a buffer.
-    pub const fn new(buffer: &'a mut Buffer, look: Look) -> Self {
+    pub(super) const fn new(buffer: &'a mut Buffer, look: Look) -> Self {
         Self { buffer, look }
     }
 
     /// What the terminal can show.
-    pub const fn look(&self) -> Look {
+    pub(super) const fn look(&self) -> Look {
         self.look
     }
 
     /// Writes a text of at most `width` columns; where it is longer, its end says so. The column after it.
-    pub fn text(&mut self, (x, y): (u16, u16), width: u16, text: &str, tone: Tone) -> u16 {
+    pub(super) fn text(&mut self, (x, y): (u16, u16), width: u16, text: &str, tone: Tone) -> u16 {
         let area = self.buffer.area;
         if y < area.top() || y >= area.bottom() || x < area.left() || x >= area.right() {
             return x;
@@ -78,32 +78,21 @@ impl<'a> Pen<'a> {
     }
 
     /// Writes a text that ends at column `right` (that column is not written).
-    pub fn text_to(&mut self, (right, y): (u16, u16), width: u16, text: &str, tone: Tone) {
+    pub(super) fn text_to(&mut self, (right, y): (u16, u16), width: u16, text: &str, tone: Tone) {
         let columns = columns(&self.spelled(text)).min(width);
         self.text((right.saturating_sub(columns), y), columns, text, tone);
     }
 
     /// Writes one sign into one cell.
-    pub fn sign(&mut self, (x, y): (u16, u16), sign: char, tone: Tone) {
+    pub(super) fn sign(&mut self, (x, y): (u16, u16), sign: char, tone: Tone) {
         let style = self.style(tone);
         if let Some(cell) = self.buffer.cell_mut((x, y)) {
             cell.set_char(sign).set_style(style);
         }
     }
 
-    /// Empties an area.
-    pub fn clear(&mut self, area: Rect) {
-        for y in area.top()..area.bottom() {
-            for x in area.left()..area.right() {
-                if let Some(cell) = self.buffer.cell_mut((x, y)) {
-                    cell.reset();
-                }
-            }
-        }
-    }
-
     /// A frame with a title; what is inside it.
-    pub fn frame(&mut self, area: Rect, title: &str, is_chosen: bool) -> Rect {
+    pub(super) fn frame(&mut self, area: Rect, title: &str, is_chosen: bool) -> Rect {
         let edge = if is_chosen { Tone::Chosen } else { Tone::Dim };
         let signs = match (self.look.unicode, is_chosen) {
             (true, true) => ['┏', '┓', '┗', '┛', '━', '┃'],
@@ -130,7 +119,11 @@ impl<'a> Pen<'a> {
         {
             self.sign(at, sign, edge);
         }
-        let tone = if is_chosen { Tone::Chosen } else { Tone::Strong };
+        let tone = if is_chosen {
+            Tone::Chosen
+        } else {
+            Tone::Strong
+        };
         let title = format!(" {title} ");
         self.text((left + 1, top), area.width - 2, &title, tone);
         Rect::new(left + 1, top + 1, area.width - 2, area.height - 2)
@@ -142,7 +135,9 @@ impl<'a> Pen<'a> {
         if self.look.unicode {
             visible.collect()
         } else {
-            visible.flat_map(|sign| ascii(sign).chars().collect::<Vec<_>>()).collect()
+            visible
+                .flat_map(|sign| ascii(sign).chars().collect::<Vec<_>>())
+                .collect()
         }
     }
 
@@ -175,7 +170,11 @@ fn visible(sign: char) -> char {
         sign,
         '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}'
     );
-    if sign.is_control() || is_hidden { '\u{fffd}' } else { sign }
+    if sign.is_control() || is_hidden {
+        '\u{fffd}'
+    } else {
+        sign
+    }
 }
 
 /// The nearest thing in ASCII.
@@ -197,7 +196,7 @@ fn ascii(sign: char) -> &'static str {
 }
 
 /// How many columns a text takes on a screen.
-pub fn columns(text: &str) -> u16 {
+pub(super) fn columns(text: &str) -> u16 {
     u16::try_from(ratatui::text::Span::raw(text).width()).unwrap_or(u16::MAX)
 }
 
@@ -234,13 +233,20 @@ mod tests {
     fn written(look: Look, width: u16, text: &str) -> String {
         let mut buffer = Buffer::empty(Rect::new(0, 0, width, 1));
         Pen::new(&mut buffer, look).text((0, 0), width, text, Tone::Plain);
-        buffer.content().iter().map(|cell| cell.symbol()).collect::<String>()
+        buffer
+            .content()
+            .iter()
+            .map(|cell| cell.symbol())
+            .collect::<String>()
     }
 
     #[test]
     fn nothing_from_outside_moves_the_cursor_or_turns_the_line() {
         assert_eq!(written(UNICODE, 8, "a\x1b[2Jb"), "a\u{fffd}[2Jb  ");
-        assert_eq!(written(UNICODE, 6, "a\u{202e}b\n\u{200b}"), "a\u{fffd}b\u{fffd}\u{fffd} ");
+        assert_eq!(
+            written(UNICODE, 6, "a\u{202e}b\n\u{200b}"),
+            "a\u{fffd}b\u{fffd}\u{fffd} "
+        );
         assert_eq!(written(ASCII, 6, "a\x07\u{9b}b"), "a??b  ");
     }
 

@@ -30,26 +30,42 @@ pub fn once(model: &Model, look: Look, width: u16) -> String {
         text.push_str(&section(width, height, look, draw));
     };
     let chart = model.sockets_chart();
-    add(&super::title(model, Pane::Sockets), CHART_ROWS, &|pen, area| {
-        if chart.is_drawable() {
-            plot::draw(pen, area, &chart, None);
-        } else {
-            sockets::draw(pen, area, model);
-        }
-    });
+    add(
+        &super::title(model, Pane::Sockets),
+        CHART_ROWS,
+        &|pen, area| {
+            if chart.is_drawable() {
+                plot::draw(pen, area, &chart, None);
+            } else {
+                sockets::draw(pen, area, model);
+            }
+        },
+    );
     let groups = u16::try_from(model.groups().len()).unwrap_or(GROUPS_MAX);
     let rows = groups.clamp(1, GROUPS_MAX) * 3 + 1;
-    add(&ports::title(model), rows, &|pen, area| ports::draw(pen, area, model, false));
-    add(&super::title(model, Pane::Findings), LIST_ROWS, &|pen, area| {
-        findings::draw(pen, area, model, false);
+    add(&ports::title(model), rows, &|pen, area| {
+        ports::draw(pen, area, model, false)
     });
+    add(
+        &super::title(model, Pane::Findings),
+        LIST_ROWS,
+        &|pen, area| {
+            findings::draw(pen, area, model, false);
+        },
+    );
     if model.has_instance() {
-        add(&super::title(model, Pane::Instance), LIST_ROWS, &|pen, area| {
-            instance::draw(pen, area, model);
-        });
+        add(
+            &super::title(model, Pane::Instance),
+            LIST_ROWS,
+            &|pen, area| {
+                instance::draw(pen, area, model);
+            },
+        );
     } else {
         let (words, tone) = super::link(model);
-        add(&words, 1, &|pen, area| write_rows(pen, area, &[super::row("", tone)], 0));
+        add(&words, 1, &|pen, area| {
+            write_rows(pen, area, &[super::row("", tone)], 0)
+        });
     }
     while text.ends_with("\n\n") {
         text.pop();
@@ -66,7 +82,11 @@ fn section(width: u16, height: u16, look: Look, draw: impl FnOnce(&mut Pen<'_>, 
     while text.ends_with("\n\n") {
         text.pop();
     }
-    if text.trim().is_empty() { String::new() } else { text }
+    if text.trim().is_empty() {
+        String::new()
+    } else {
+        text
+    }
 }
 
 /// The signs of a buffer, a line for each row, without spaces at the ends.

@@ -17,7 +17,7 @@ const NAMED_COLUMNS: u16 = 36;
 
 /// A line across the picture that nothing gets past.
 #[derive(Debug, Clone, Copy)]
-pub struct Wall {
+pub(super) struct Wall {
     /// Its height.
     pub value: f64,
     /// What it is.
@@ -25,12 +25,16 @@ pub struct Wall {
 }
 
 /// Draws a chart into an area of at least 12 by 4 cells; smaller ones stay empty.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, chart: &Chart, wall: Option<Wall>) {
+pub(super) fn draw(pen: &mut Pen<'_>, area: Rect, chart: &Chart, wall: Option<Wall>) {
     if area.width < 12 || area.height < 4 {
         return;
     }
     let labels = labels(chart, area.width);
-    let label_columns = labels.iter().map(|label| columns(label) + 1).max().unwrap_or(0);
+    let label_columns = labels
+        .iter()
+        .map(|label| columns(label) + 1)
+        .max()
+        .unwrap_or(0);
     let plot = Rect::new(
         area.x + AXIS_COLUMNS,
         area.y,
@@ -61,9 +65,17 @@ fn labels(chart: &Chart, width: u16) -> Vec<String> {
         let value = line.value_at(chart.to_ms);
         let is_wide = width >= NAMED_COLUMNS * 2;
         let value = value.map_or("-".to_owned(), |value| {
-            if is_wide { words::count(value) } else { words::short(value) }
+            if is_wide {
+                words::count(value)
+            } else {
+                words::short(value)
+            }
         });
-        if width >= NAMED_COLUMNS { format!("{} {value}", line.name) } else { value }
+        if width >= NAMED_COLUMNS {
+            format!("{} {value}", line.name)
+        } else {
+            value
+        }
     };
     chart.lines.iter().map(label).collect()
 }
@@ -81,7 +93,11 @@ fn round_top(highest: f64) -> f64 {
 
 fn axes(pen: &mut Pen<'_>, area: Rect, plot: Rect, chart: &Chart, top: f64) {
     let is_unicode = pen.look().unicode;
-    let (bar, tick) = if is_unicode { ('│', '┤') } else { ('|', '+') };
+    let (bar, tick) = if is_unicode {
+        ('│', '┤')
+    } else {
+        ('|', '+')
+    };
     let parts: u16 = if plot.height >= 9 { 4 } else { 2 };
     for y in plot.top()..plot.bottom() {
         pen.sign((plot.x - 1, y), bar, Tone::Dim);
@@ -89,12 +105,22 @@ fn axes(pen: &mut Pen<'_>, area: Rect, plot: Rect, chart: &Chart, top: f64) {
     for part in 0..=parts {
         let y = plot.bottom() - 1 - part * (plot.height - 1) / parts;
         let value = top * f64::from(part) / f64::from(parts);
-        pen.text_to((plot.x - 1, y), AXIS_COLUMNS - 1, &words::short(value), Tone::Dim);
+        pen.text_to(
+            (plot.x - 1, y),
+            AXIS_COLUMNS - 1,
+            &words::short(value),
+            Tone::Dim,
+        );
         pen.sign((plot.x - 1, y), tick, Tone::Dim);
     }
     let y = area.bottom() - 1;
     let span = (chart.to_ms - chart.from_ms) / 1000;
-    let ago = |seconds: u64| format!("-{}", words::time_left(std::time::Duration::from_secs(seconds)));
+    let ago = |seconds: u64| {
+        format!(
+            "-{}",
+            words::time_left(std::time::Duration::from_secs(seconds))
+        )
+    };
     let end = pen.text((plot.x, y), plot.width, &ago(span), Tone::Dim);
     if plot.width > 40 {
         let middle = plot.x + plot.width / 2;
@@ -112,8 +138,17 @@ fn across(pen: &mut Pen<'_>, plot: Rect, wall: Wall, top: f64) {
         pen.sign((x, y), sign, Tone::Critical);
     }
     let text = format!(" {} {} ", wall.name, words::count(wall.value));
-    let below = if y + 1 < plot.bottom() && y == plot.top() { y } else { y.max(plot.top()) };
-    pen.text((plot.x + 1, below), plot.width.saturating_sub(2), &text, Tone::Critical);
+    let below = if y + 1 < plot.bottom() && y == plot.top() {
+        y
+    } else {
+        y.max(plot.top())
+    };
+    pen.text(
+        (plot.x + 1, below),
+        plot.width.saturating_sub(2),
+        &text,
+        Tone::Critical,
+    );
 }
 
 /// The row of cells that a value falls into.
@@ -153,7 +188,12 @@ fn name(pen: &mut Pen<'_>, plot: Rect, chart: &Chart, labels: &[String], top: f6
     }
     for (y, number) in places {
         let width = columns(&labels[number]);
-        pen.text((plot.right() + 1, y), width, &labels[number], Tone::Line(number));
+        pen.text(
+            (plot.right() + 1, y),
+            width,
+            &labels[number],
+            Tone::Line(number),
+        );
     }
 }
 
@@ -208,7 +248,10 @@ impl Grid {
         let high = f64::from(self.plot.height) * 4.0 - 1.0;
         let x = at_ms.saturating_sub(self.from_ms) as f64 / self.span_ms * wide;
         let y = value / self.top * high;
-        (x.clamp(0.0, wide).round() as i32, y.clamp(0.0, high).round() as i32)
+        (
+            x.clamp(0.0, wide).round() as i32,
+            y.clamp(0.0, high).round() as i32,
+        )
     }
 
     /// All dots between two (Bresenham).

@@ -15,7 +15,7 @@ const WARNING_PART: f64 = 0.7;
 const CRITICAL_PART: f64 = 0.9;
 
 /// The pane's title: what the range is, and how the rows are sorted.
-pub fn title(model: &Model) -> String {
+pub(super) fn title(model: &Model) -> String {
     let sort = model.sort().as_str();
     let ports = model.host().and_then(|host| host.snapshot.ports.as_ref());
     match ports {
@@ -28,7 +28,7 @@ pub fn title(model: &Model) -> String {
 }
 
 /// Draws as many groups as there is room for, so that the selected one is among them.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model, is_chosen: bool) {
+pub(super) fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model, is_chosen: bool) {
     let Some(host) = model.host() else {
         write_rows(pen, area, &[row("reading the host", Tone::Dim)], 0);
         return;
@@ -39,7 +39,12 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model, is_chosen: bool) {
     }
     let rows = model.groups();
     if rows.is_empty() {
-        write_rows(pen, area, &[row("no connections begin on this host", Tone::Dim)], 0);
+        write_rows(
+            pen,
+            area,
+            &[row("no connections begin on this host", Tone::Dim)],
+            0,
+        );
         return;
     }
     let selected = model.selected_group(&rows);
@@ -64,12 +69,17 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model, is_chosen: bool) {
         } else {
             text
         };
-        pen.text((area.x + 2, area.bottom() - 1), area.width - 2, &text, Tone::Dim);
+        pen.text(
+            (area.x + 2, area.bottom() - 1),
+            area.width - 2,
+            &text,
+            Tone::Dim,
+        );
     }
 }
 
 /// One group in up to three lines.
-pub fn draw_group(pen: &mut Pen<'_>, area: Rect, group: &GroupRow, is_selected: bool) {
+pub(super) fn draw_group(pen: &mut Pen<'_>, area: Rect, group: &GroupRow, is_selected: bool) {
     if area.height == 0 || area.width < 12 {
         return;
     }
@@ -77,10 +87,19 @@ pub fn draw_group(pen: &mut Pen<'_>, area: Rect, group: &GroupRow, is_selected: 
     if is_selected {
         pen.text((area.x, area.y), 2, "▸ ", Tone::Chosen);
     }
-    let head = if is_selected { Tone::Chosen } else { Tone::Strong };
+    let head = if is_selected {
+        Tone::Chosen
+    } else {
+        Tone::Strong
+    };
     let used = used(group);
     let used_columns = super::pen::columns(&used) + 1;
-    let end = pen.text((left, area.y), width.saturating_sub(used_columns), &name(group), head);
+    let end = pen.text(
+        (left, area.y),
+        width.saturating_sub(used_columns),
+        &name(group),
+        head,
+    );
     let owners = group.owner_names();
     if !owners.is_empty() {
         let room = (area.right().saturating_sub(used_columns)).saturating_sub(end + 2);
@@ -89,7 +108,12 @@ pub fn draw_group(pen: &mut Pen<'_>, area: Rect, group: &GroupRow, is_selected: 
     pen.text_to((area.right(), area.y), width, &used, Tone::Strong);
     let Some(limit) = group.limit.filter(|limit| *limit > 0) else {
         if area.height > 1 {
-            pen.text((left, area.y + 1), width, "of how many is not known", Tone::Dim);
+            pen.text(
+                (left, area.y + 1),
+                width,
+                "of how many is not known",
+                Tone::Dim,
+            );
         }
         return;
     };
@@ -101,16 +125,32 @@ pub fn draw_group(pen: &mut Pen<'_>, area: Rect, group: &GroupRow, is_selected: 
             fading: f64::from(group.held) / f64::from(limit),
         };
         let bar_width = width.saturating_sub(percent_columns);
-        bar(pen, (left, area.y + 1), bar_width, parts, tone(group.part()));
-        pen.text_to((area.right(), area.y + 1), percent_columns, &percent, tone(group.part()));
+        bar(
+            pen,
+            (left, area.y + 1),
+            bar_width,
+            parts,
+            tone(group.part()),
+        );
+        pen.text_to(
+            (area.right(), area.y + 1),
+            percent_columns,
+            &percent,
+            tone(group.part()),
+        );
     }
     if area.height > 2 {
-        pen.text((left, area.y + 2), width, &outlook(group, limit), outlook_tone(group));
+        pen.text(
+            (left, area.y + 2),
+            width,
+            &outlook(group, limit),
+            outlook_tone(group),
+        );
     }
 }
 
 /// From where to where.
-pub fn name(group: &GroupRow) -> String {
+pub(super) fn name(group: &GroupRow) -> String {
     format!("{} → {}", group.key.source, group.key.destination)
 }
 
@@ -127,7 +167,10 @@ fn outlook(group: &GroupRow, limit: u32) -> String {
     let mut parts = Vec::new();
     if let Some(forecast) = &group.forecast {
         let left = words::time_left(forecast.time_left());
-        parts.push(format!("{} in about {left}", words::thousands(limit.into())));
+        parts.push(format!(
+            "{} in about {left}",
+            words::thousands(limit.into())
+        ));
     }
     parts.extend(group.per_minute.map(words::slope));
     parts.extend(group.left().map(|left| match left {
@@ -137,18 +180,25 @@ fn outlook(group: &GroupRow, limit: u32) -> String {
     if group.held > 0 {
         parts.push(format!("{} TIME_WAIT", words::thousands(group.held.into())));
     } else if group.time_wait > 0 {
-        let text = format!("{} TIME_WAIT, ports reusable", words::thousands(group.time_wait.into()));
+        let text = format!(
+            "{} TIME_WAIT, ports reusable",
+            words::thousands(group.time_wait.into())
+        );
         parts.push(text);
     }
     parts.join(" · ")
 }
 
 const fn outlook_tone(group: &GroupRow) -> Tone {
-    if group.forecast.is_some() { Tone::Warning } else { Tone::Dim }
+    if group.forecast.is_some() {
+        Tone::Warning
+    } else {
+        Tone::Dim
+    }
 }
 
 /// The colour of so much in use; the percentage stands beside it.
-pub fn tone(part: f64) -> Tone {
+pub(super) fn tone(part: f64) -> Tone {
     if part >= CRITICAL_PART {
         Tone::Critical
     } else if part >= WARNING_PART {

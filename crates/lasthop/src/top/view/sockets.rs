@@ -7,7 +7,7 @@ use super::{Row, plot, row, words, write_rows};
 use crate::top::model::{HostSample, Model, all_states};
 
 /// Draws the chart; before there are two readings, the counts.
-pub fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model) {
+pub(super) fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model) {
     let chart = model.sockets_chart();
     if chart.is_drawable() {
         plot::draw(pen, area, &chart, None);
@@ -21,7 +21,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model) {
 }
 
 /// The states in which there are sockets, as rows.
-pub fn counts(host: &HostSample, width: u16) -> Vec<Row> {
+pub(super) fn counts(host: &HostSample, width: u16) -> Vec<Row> {
     let Some(sockets) = &host.snapshot.sockets else {
         return unseen(host, width);
     };
@@ -41,7 +41,7 @@ pub fn counts(host: &HostSample, width: u16) -> Vec<Row> {
 }
 
 /// Why there are none to show.
-pub fn unseen(host: &HostSample, width: u16) -> Vec<Row> {
+pub(super) fn unseen(host: &HostSample, width: u16) -> Vec<Row> {
     let mut rows = vec![row("sockets cannot be listed here", Tone::Warning)];
     for why in &host.snapshot.unseen {
         let lines = words::wrapped(why, width, "  ");

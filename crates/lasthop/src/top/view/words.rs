@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// With a comma at each thousand: `28,232`.
-pub fn thousands(number: u64) -> String {
+pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -16,7 +16,7 @@ pub fn thousands(number: u64) -> String {
 }
 
 /// In at most five columns: `999`, `28.2k`, `1.50M`.
-pub fn short(value: f64) -> String {
+pub(super) fn short(value: f64) -> String {
     let (scaled, unit) = match value.abs() {
         size if size < 999.5 => return plain(value),
         size if size < 999_500.0 => (value / 1e3, "k"),
@@ -48,12 +48,12 @@ fn trimmed(text: String) -> String {
     clippy::cast_sign_loss,
     reason = "a float becomes the nearest integer there is, never another one"
 )]
-pub fn count(value: f64) -> String {
+pub(super) fn count(value: f64) -> String {
     thousands(value.round().max(0.0) as u64)
 }
 
 /// A rate: small ones with a digit behind the point.
-pub fn rate(value: f64) -> String {
+pub(super) fn rate(value: f64) -> String {
     if value > 0.0 && value < 9.95 {
         format!("{value:.1}")
     } else {
@@ -62,7 +62,7 @@ pub fn rate(value: f64) -> String {
 }
 
 /// A part of a whole: `92.0 %`; never 100 where something is left.
-pub fn percent(part: f64) -> String {
+pub(super) fn percent(part: f64) -> String {
     let percent = part * 100.0;
     if percent < 100.0 && percent >= 99.95 {
         return "99.9 %".to_owned();
@@ -71,7 +71,7 @@ pub fn percent(part: f64) -> String {
 }
 
 /// A duration in the unit that fits: `820 µs`, `4.2 ms`, `1.3 s`.
-pub fn seconds(value: f64) -> String {
+pub(super) fn seconds(value: f64) -> String {
     match value {
         v if v < 0.000_999_5 => format!("{:.0} us", v * 1e6),
         v if v < 0.009_95 => format!("{:.1} ms", v * 1e3),
@@ -82,7 +82,7 @@ pub fn seconds(value: f64) -> String {
 }
 
 /// A time to wait: `40 s`, `6 min`, `1 h 20 min`, `2 days`.
-pub fn time_left(left: Duration) -> String {
+pub(super) fn time_left(left: Duration) -> String {
     let seconds = left.as_secs();
     match seconds {
         0..=89 => format!("{seconds} s"),
@@ -99,7 +99,7 @@ pub fn time_left(left: Duration) -> String {
 }
 
 /// With its sign, and a word for none: `+1,200`, `-30`, `level`.
-pub fn slope(per_minute: f64) -> String {
+pub(super) fn slope(per_minute: f64) -> String {
     match per_minute.round() {
         whole if whole >= 1.0 => format!("+{}/min", count(whole)),
         whole if whole <= -1.0 => format!("-{}/min", count(-whole)),
@@ -108,7 +108,7 @@ pub fn slope(per_minute: f64) -> String {
 }
 
 /// Breaks a text into lines of at most `width` columns, at spaces where there are any, the later lines indented.
-pub fn wrapped(text: &str, width: u16, indent: &str) -> Vec<String> {
+pub(super) fn wrapped(text: &str, width: u16, indent: &str) -> Vec<String> {
     let width = usize::from(width.max(8));
     let mut lines: Vec<String> = Vec::new();
     let mut line = String::new();
@@ -143,7 +143,11 @@ fn split_at_width(word: &mut String, width: usize) -> String {
         columns <= width
     });
     let first = word.chars().next().map_or(0, char::len_utf8);
-    let at = cut.map(|(at, _)| at).next().unwrap_or(word.len()).max(first);
+    let at = cut
+        .map(|(at, _)| at)
+        .next()
+        .unwrap_or(word.len())
+        .max(first);
     word.split_off(at)
 }
 
@@ -163,7 +167,10 @@ mod tests {
             (123_456_789, "123,456,789", "123M"),
             (u64::MAX, "18,446,744,073,709,551,615", "18446744T"),
         ] {
-            assert_eq!((thousands(number).as_str(), short(number as f64).as_str()), (long, brief));
+            assert_eq!(
+                (thousands(number).as_str(), short(number as f64).as_str()),
+                (long, brief)
+            );
         }
         assert_eq!(short(0.5), "0.5");
         assert_eq!(rate(0.25), "0.2");
@@ -206,14 +213,21 @@ mod tests {
     #[test]
     fn lines_break_at_spaces_and_within_long_words() {
         assert_eq!(wrapped("one two three", 8, " "), ["one two", " three"]);
-        assert_eq!(wrapped("/a/very/long/path x", 8, " "), ["/a/very/", " long/pa", " th x"]);
+        assert_eq!(
+            wrapped("/a/very/long/path x", 8, " "),
+            ["/a/very/", " long/pa", " th x"]
+        );
         assert_eq!(wrapped("", 8, " "), [""]);
         for text in ["日本語日本語日本語日本語", "a b c d e f g h i j k l m n"] {
             for width in 1..30 {
                 let lines = wrapped(text, width, "  ");
                 let signs: String = lines.concat().replace(' ', "");
                 assert_eq!(signs, text.replace(' ', ""));
-                assert!(lines.iter().all(|line| wide(line) <= usize::from(width.max(8))));
+                assert!(
+                    lines
+                        .iter()
+                        .all(|line| wide(line) <= usize::from(width.max(8)))
+                );
             }
         }
     }
