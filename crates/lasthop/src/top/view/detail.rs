@@ -5,7 +5,7 @@ use lasthop_ports::finding::{Remedy, Step};
 use lasthop_ports::snapshot::{GroupKey, Usage};
 use ratatui::layout::Rect;
 
-use super::pen::{Pen, Tone};
+use super::pen::{self, Pen, Tone};
 use super::{Row, findings, instance, plot, ports, row, sockets, words, write_rows};
 use crate::top::model::{Detail, HostSample, Model};
 
@@ -200,9 +200,17 @@ fn code(rows: &mut Vec<Row>, lines: &[String], before: &str) {
     }
 }
 
+/// Wrapped text; the spaces it begins with stand before each of its lines.
 fn paragraph(rows: &mut Vec<Row>, text: &str, indent: &str, width: u16, tone: Tone) {
+    let margin = text.len() - text.trim_start_matches(' ').len();
+    let (margin, text) = text.split_at(margin);
+    let width = width.saturating_sub(pen::columns(margin));
     let lines = words::wrapped(text, width, indent);
-    rows.extend(lines.into_iter().map(|line| row(line, tone)));
+    rows.extend(
+        lines
+            .into_iter()
+            .map(|line| row(format!("{margin}{line}"), tone)),
+    );
 }
 
 /// The host: every state, and how much is left of what the host has only once.

@@ -16,7 +16,10 @@ pub(super) fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model, is_chosen: bool
         None => vec![row("reading the host", Tone::Dim)],
         Some(_) if model.findings().is_empty() => nothing(model, area.width),
         Some(_) => {
-            let (rows, selected_end) = list(model, area.width, is_chosen);
+            let (mut rows, mut selected_end) = list(model, area.width, is_chosen, Length::Whole);
+            if rows.len() > area.height.into() {
+                (rows, selected_end) = list(model, area.width, is_chosen, Length::Brief);
+            }
             let skip = selected_end.saturating_sub(area.height.into());
             write_rows(pen, area, &rows, skip);
             return;
@@ -25,14 +28,26 @@ pub(super) fn draw(pen: &mut Pen<'_>, area: Rect, model: &Model, is_chosen: bool
     write_rows(pen, area, &rows, 0);
 }
 
+/// How much of each finding is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Length {
+    /// What it is.
+    Brief,
+    /// And the most telling fact, and the best way out.
+    Whole,
+}
+
 /// All rows, and the one after the selected finding's last.
-fn list(model: &Model, width: u16, is_chosen: bool) -> (Vec<Row>, usize) {
+fn list(model: &Model, width: u16, is_chosen: bool, length: Length) -> (Vec<Row>, usize) {
     let selected = model.selected_finding();
     let mut rows = Vec::new();
     let mut selected_end = 0;
     for (at, finding) in model.findings().iter().enumerate() {
         let is_selected = is_chosen && at == selected;
         rows.extend(entry(finding, width, is_selected));
+        if length == Length::Whole {
+            rows.extend(more(finding));
+        }
         if at == selected {
             selected_end = rows.len();
         }
@@ -62,6 +77,19 @@ fn entry(finding: &Finding, width: u16, is_selected: bool) -> Vec<Row> {
             .map(|line| row(format!("  {line}"), Tone::Plain)),
     );
     rows
+}
+
+/// What fits into a line each.
+fn more(finding: &Finding) -> Vec<Row> {
+    let fact = finding.evidence.first();
+    let fact = fact.map(|fact| row(format!("    {fact}"), Tone::Dim));
+    let remedy = finding.remedies.first().map(|remedy| {
+        vec![
+            ("    remedy: ".to_owned(), Tone::Dim),
+            (remedy.title.clone(), Tone::Good),
+        ]
+    });
+    fact.into_iter().chain(remedy).collect()
 }
 
 /// The word for a severity, loud where it has to be.

@@ -13,6 +13,9 @@ use crate::top::past::{Column, Past, PastOwn, PastUpstream, now};
 /// Columns of the names of the rows.
 const NAME_COLUMNS: usize = 10;
 
+/// Columns of the name of a kind of failure.
+const KIND_COLUMNS_MAX: usize = 28;
+
 /// From this width on the course of a row stands beside it.
 const SPARK_FROM: u16 = 56;
 
@@ -204,10 +207,16 @@ pub(super) fn upstreams(own: &PastOwn) -> Vec<Row> {
 
 /// Every kind of failure and every result of a connect that there was in the window, with its last rate and its peak.
 pub(super) fn kinds(of: &BTreeMap<String, Column>) -> Vec<Row> {
+    let longest = of
+        .keys()
+        .map(|kind| kind.chars().count())
+        .max()
+        .unwrap_or(0);
+    let width = longest.min(KIND_COLUMNS_MAX);
     let line = |(kind, column): (&String, &Column)| {
         let peak = column.iter().flatten().copied().fold(0.0, f64::max);
         vec![
-            (format!("  {kind:<28}"), Tone::Plain),
+            (format!("  {kind:<width$}"), Tone::Plain),
             (
                 format!("{:>9}/s", text(now(column), words::rate)),
                 Tone::Strong,

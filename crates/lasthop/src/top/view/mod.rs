@@ -64,7 +64,7 @@ pub fn draw(model: &Model, look: Look, buffer: &mut Buffer) -> Drawn {
 fn too_small(pen: &mut Pen<'_>, area: Rect) {
     let (width, height) = SMALLEST;
     let text = format!(
-        "too small: {} x {} of {width} x {height}",
+        "too small: {} x {}, needs {width} x {height}",
         area.width, area.height
     );
     for (line, y) in words::wrapped(&text, area.width, "")
@@ -90,12 +90,16 @@ fn header(pen: &mut Pen<'_>, area: Rect, model: &Model) {
         parts.push(("PAUSED".to_owned(), Tone::Warning));
     }
     parts.push(freshness(model));
-    if area.width >= SIDE_BY_SIDE.0 {
-        parts.push(link(model));
-    }
     for (text, tone) in parts {
         x = pen.text((x, area.y), rest(x), " · ", Tone::Dim);
         x = pen.text((x, area.y), rest(x), &text, tone);
+    }
+    let (whole, brief, tone) = link(model);
+    let fits = |text: &str| pen::columns(text) + 3 <= rest(x);
+    // Without the reason rather than half a reason, and rather nothing than half an address.
+    if let Some(text) = [whole, brief].into_iter().find(|text| fits(text)) {
+        let x = pen.text((x, area.y), rest(x), " · ", Tone::Dim);
+        pen.text((x, area.y), rest(x), &text, tone);
     }
 }
 
@@ -112,18 +116,22 @@ fn freshness(model: &Model) -> (String, Tone) {
     (text, Tone::Dim)
 }
 
-/// How it stands with the instance, in a few words.
-fn link(model: &Model) -> (String, Tone) {
+/// How it stands with the instance: in whole, in brief.
+fn link(model: &Model) -> (String, String, Tone) {
     let address = &model.address;
+    let alike = |text: String, tone| (text.clone(), text, tone);
     match &model.link {
-        Link::Asking => (format!("asking {address}"), Tone::Dim),
-        Link::Reached => (format!("lasthop at {address}"), Tone::Good),
-        Link::Lost(why) => (format!("no instance at {address}: {why}"), Tone::Dim),
+        Link::Asking => alike(format!("asking {address}"), Tone::Dim),
+        Link::Reached => alike(format!("lasthop at {address}"), Tone::Good),
+        Link::Lost(why) => {
+            let brief = format!("no instance at {address}");
+            (format!("{brief}: {why}"), brief, Tone::Dim)
+        }
     }
 }
 
 fn footer(pen: &mut Pen<'_>, area: Rect, model: &Model) {
-    let window = model.window().as_str();
+    let window = words::window(model.window());
     let sort = model.sort().as_str();
     let keys: Vec<(&str, String)> = if model.detail().is_some() {
         vec![
@@ -136,7 +144,7 @@ fn footer(pen: &mut Pen<'_>, area: Rect, model: &Model) {
             ("q", "quit".to_owned()),
             ("Tab", "pane".to_owned()),
             ("Enter", "details".to_owned()),
-            ("w", format!("window {window}")),
+            ("w", window.to_owned()),
             ("?", "help".to_owned()),
             ("↑↓", "select".to_owned()),
             ("s", format!("by {sort}")),
@@ -205,8 +213,8 @@ fn pane(pen: &mut Pen<'_>, area: Rect, model: &Model, which: Pane) {
 fn title(model: &Model, which: Pane) -> String {
     match which {
         Pane::Sockets => {
-            let window = model.window().as_str();
-            format!("Sockets by state · {window}")
+            let window = words::window(model.window());
+            format!("Sockets by state, {window}")
         }
         Pane::Ports => ports::title(model),
         Pane::Findings => match model.findings().len() {

@@ -233,11 +233,12 @@ mod tests {
     fn written(look: Look, width: u16, text: &str) -> String {
         let mut buffer = Buffer::empty(Rect::new(0, 0, width, 1));
         Pen::new(&mut buffer, look).text((0, 0), width, text, Tone::Plain);
-        buffer
-            .content()
-            .iter()
-            .map(|cell| cell.symbol())
-            .collect::<String>()
+        let text = crate::top::view::frame_as_text(&buffer);
+        format!(
+            "{:<columns$}",
+            text.trim_end_matches('\n'),
+            columns = usize::from(width)
+        )
     }
 
     #[test]
@@ -254,7 +255,7 @@ mod tests {
     fn what_is_too_long_says_so() {
         assert_eq!(written(UNICODE, 5, "abcdefgh"), "abcd…");
         assert_eq!(written(ASCII, 5, "abcdefgh"), "abcd~");
-        assert_eq!(written(UNICODE, 5, "日本語日本"), "日本…");
+        assert_eq!(written(UNICODE, 5, "日本語日本"), "日本…  ");
         assert_eq!(written(ASCII, 9, "a → b · c"), "a -> b |~");
     }
 

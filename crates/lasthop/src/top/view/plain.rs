@@ -6,7 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::pen::{Look, Pen, Tone};
-use super::{findings, header, instance, plot, ports, sockets, write_rows};
+use super::{findings, header, instance, plot, ports, sockets, words, write_rows};
 use crate::top::model::{Model, Pane};
 
 /// Rows of the chart.
@@ -62,10 +62,16 @@ pub fn once(model: &Model, look: Look, width: u16) -> String {
             },
         );
     } else {
-        let (words, tone) = super::link(model);
-        add(&words, 1, &|pen, area| {
-            write_rows(pen, area, &[super::row("", tone)], 0)
-        });
+        let (whole, _, tone) = super::link(model);
+        let draw = |pen: &mut Pen<'_>, area: Rect| {
+            let rows = words::wrapped(&whole, width, "  ");
+            let rows: Vec<_> = rows
+                .into_iter()
+                .map(|line| super::row(line, tone))
+                .collect();
+            write_rows(pen, area, &rows, 0);
+        };
+        add("lasthop", 4, &draw);
     }
     while text.ends_with("\n\n") {
         text.pop();

@@ -92,12 +92,14 @@ pub(super) fn draw_group(pen: &mut Pen<'_>, area: Rect, group: &GroupRow, is_sel
     } else {
         Tone::Strong
     };
-    let used = used(group);
+    let name = name(group);
+    // The limit stands in the line below in words; the whole name matters more.
+    let used = used(group, super::pen::columns(&name) + 16 <= width);
     let used_columns = super::pen::columns(&used) + 1;
     let end = pen.text(
         (left, area.y),
         width.saturating_sub(used_columns),
-        &name(group),
+        &name,
         head,
     );
     let owners = group.owner_names();
@@ -154,10 +156,10 @@ pub(super) fn name(group: &GroupRow) -> String {
     format!("{} → {}", group.key.source, group.key.destination)
 }
 
-fn used(group: &GroupRow) -> String {
+fn used(group: &GroupRow, is_wide: bool) -> String {
     let used = words::thousands(group.used.into());
-    match group.limit {
-        None => format!("{used} ports"),
+    match group.limit.filter(|_| is_wide) {
+        None => used,
         Some(limit) => format!("{used}/{}", words::thousands(limit.into())),
     }
 }
@@ -181,7 +183,7 @@ fn outlook(group: &GroupRow, limit: u32) -> String {
         parts.push(format!("{} TIME_WAIT", words::thousands(group.held.into())));
     } else if group.time_wait > 0 {
         let text = format!(
-            "{} TIME_WAIT, ports reusable",
+            "{} TIME_WAIT, reusable",
             words::thousands(group.time_wait.into())
         );
         parts.push(text);

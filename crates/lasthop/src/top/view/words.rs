@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::history::Window;
+
 /// With a comma at each thousand: `28,232`.
 pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
@@ -95,6 +97,15 @@ pub(super) fn time_left(left: Duration) -> String {
             }
         }
         _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// How far back a window reaches.
+pub(super) const fn window(window: Window) -> &'static str {
+    match window {
+        Window::TenMinutes => "last 10 min",
+        Window::ThreeHours => "last 3 h",
+        Window::Day => "last 24 h",
     }
 }
 
