@@ -1,7 +1,7 @@
 //! `lasthop doctor`: what runs out on this host or will, told to people or to programs.
 //!
 //! Chooses what is looked at and where it goes; looking, judging and telling are the business of the room
-//! [`doctor`](crate::doctor). Its exit status is the verdict.
+//! `doctor`. Its exit status is the verdict.
 
 mod error;
 mod visit;

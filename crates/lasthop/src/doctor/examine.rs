@@ -18,8 +18,9 @@ const LOOK_PERIOD: Duration = Duration::from_millis(200);
 /// Such looks after the first reading. With the wait between them they make the second that an answer may take.
 const LOOKS: u32 = 5;
 
-/// From here on no further look is taken: a host where one takes long has many sockets and wants its answer soon.
-const LOOKS_TIME_MAX: Duration = Duration::from_millis(1200);
+/// From the beginning of the visit to the end of the last look: a host where one takes long has many sockets, and wants
+/// its answer within two seconds all the same.
+const LOOKS_TIME_MAX: Duration = Duration::from_millis(1400);
 
 /// How long owners may be looked for.
 pub const OWNERS_TIME_MAX: Duration = Duration::from_millis(500);
@@ -59,7 +60,7 @@ pub struct Background<'a> {
     pub config: Option<&'a Path>,
 }
 
-/// Examines the network namespace of the calling thread. Takes a second and a half at most where there was no visit
+/// Examines the network namespace of the calling thread. Takes less than two seconds where there was no visit
 /// before, the cost of one reading and of a search for owners otherwise.
 #[must_use]
 pub fn examine(background: &Background<'_>) -> Examination {
@@ -95,13 +96,16 @@ fn look_on(reading: &mut Reading, begun: Instant) {
         .take(RESAMPLED_GROUPS_MAX)
         .collect();
     let first = Instant::now();
+    let mut cost = Duration::ZERO;
     for look in 1..=LOOKS {
-        let due = first + LOOK_PERIOD * look;
-        if due.duration_since(begun) > LOOKS_TIME_MAX {
+        let due = (first + LOOK_PERIOD * look).max(Instant::now());
+        if due + cost > begun + LOOKS_TIME_MAX {
             break;
         }
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let look = Instant::now();
         resample(reading, &keys);
+        cost = look.elapsed();
     }
     collect::recount(reading, first_ms);
 }
