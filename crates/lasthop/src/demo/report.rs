@@ -48,7 +48,8 @@ impl Reading {
     }
 }
 
-fn middle<T: Default>(
+/// The median, the lower one of an even number; the default for no value.
+pub(super) fn middle<T: Default>(
     values: impl Iterator<Item = T>,
     compare: fn(&T, &T) -> std::cmp::Ordering,
 ) -> T {

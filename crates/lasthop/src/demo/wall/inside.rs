@@ -173,7 +173,7 @@ impl Stage<'_> {
             time_wait_max,
             ports: range,
             addresses,
-            p99: tally.latency.quantile(990).unwrap_or_default(),
+            p99: tally.p99(),
             wall: tally.wall,
             refusal: tally.refusal,
         };

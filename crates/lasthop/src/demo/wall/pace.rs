@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::refusal::refusal_in;
 use crate::demo::app::head_length;
 use crate::demo::histogram::Histogram;
+use crate::demo::report::middle;
 
 /// Body bytes of the app's answers, by which a whole one is known.
 pub(super) const BODY_BYTES: usize = 100;
@@ -27,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Requests under way at once; beyond that one is not sent and counts as lost. Three to four times as many as wait for a port
 /// where there is none.
 const UNDER_WAY_MAX: usize = 128;
+/// Seconds whose latencies are kept apart; what comes after counts with the last. More than a load has.
+const SECONDS_MAX: usize = 59;
 /// Longest answer; those of the proxy have some hundred bytes.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024;
 const REQUEST: &[u8] =
@@ -45,8 +48,27 @@ pub(super) struct Tally {
     pub(super) wall: Option<Duration>,
     /// What it said.
     pub(super) refusal: Option<String>,
-    /// Of the app's answers.
-    pub(super) latency: Histogram,
+    /// Of the app's answers, by the second in which their requests were due.
+    latency: Vec<Histogram>,
+}
+
+impl Tally {
+    /// The latency that 99 % of a second's answers did not exceed, in the middle one of the seconds, so that a host that
+    /// was busy with something else for a moment does not make the figure. Zero where there was no answer.
+    pub(super) fn p99(&self) -> Duration {
+        let seconds = self.latency.iter();
+        middle(seconds.filter_map(|second| second.quantile(990)), Ord::cmp)
+    }
+
+    fn answer(&mut self, due: Duration, latency: Duration) {
+        self.answered += 1;
+        let second =
+            usize::try_from(due.as_secs()).map_or(SECONDS_MAX, |second| second.min(SECONDS_MAX));
+        while self.latency.len() <= second {
+            self.latency.push(Histogram::default());
+        }
+        self.latency[second].record(latency);
+    }
 }
 
 /// What one request came to.
@@ -84,8 +106,7 @@ pub(super) async fn send(
             let mut tally = tally.borrow_mut();
             match answer {
                 Ok(Ok(Answer::Whole)) => {
-                    tally.answered += 1;
-                    tally.latency.record((begun + due).elapsed());
+                    tally.answer(due, (begun + due).elapsed());
                 }
                 Ok(Ok(Answer::Refusal(words))) => {
                     tally.refused += 1;
@@ -155,6 +176,18 @@ mod tests {
         };
         assert!(matches!(judge(&answer(BODY_BYTES)), Some(Answer::Whole)));
         assert!(judge(&answer(BODY_BYTES - 1)).is_none());
+    }
+
+    #[test]
+    fn a_second_in_which_the_host_was_busy_does_not_make_the_p99() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.p99(), Duration::ZERO);
+        for (second, milliseconds) in [(0, 2), (1, 900), (2, 3), (4, 4)] {
+            let latency = Duration::from_millis(milliseconds);
+            tally.answer(Duration::from_secs(second), latency);
+        }
+        assert_eq!(tally.answered, 4);
+        assert!(tally.p99() < Duration::from_millis(4), "{:?}", tally.p99());
     }
 
     #[test]

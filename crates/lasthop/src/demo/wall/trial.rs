@@ -70,7 +70,8 @@ pub(super) struct Trial {
     pub(super) ports: u64,
     /// Addresses that connections to the app came from; none over a Unix socket.
     pub(super) addresses: u64,
-    /// The latency that 99 % of the answers did not exceed, from the moment when the request was due.
+    /// The latency that 99 % of the answers did not exceed, from the moment when the request was due: of each second, and
+    /// of the seconds the middle one.
     pub(super) p99: Duration,
     /// When the first request was refused, after the first was sent.
     pub(super) wall: Option<Duration>,
