@@ -44,8 +44,8 @@ const INSIDE_ARGUMENT: &str = "--inside-the-wall";
 const PORTS: u64 = 600;
 /// With a wider range: by as much as 1024-65535 is wider than the default, 32768-60999.
 const WIDER_PORTS: u64 = PORTS * 64_512 / 28_232;
-/// Requests a second. A fifth of what any host with a core to spare serves from a debug build, and more than a minute of
-/// TIME_WAIT leaves ports for.
+/// Requests a second: far fewer than a debug build serves, far more than so few ports bear with a minute of TIME_WAIT, and
+/// half of what they bear where they serve again after a second.
 const RATE: u32 = 300;
 /// How long they come: long enough for the wider range to be used up as well.
 const LOAD: Duration = Duration::from_secs(5);

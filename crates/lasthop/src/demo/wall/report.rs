@@ -189,7 +189,7 @@ pub(super) fn sentences(trials: &[Trial], host: Option<Capacity>) -> String {
     text.push_str(
         "Keep-alive was off here and is on by default: one connection then serves many requests, as the last table counts. An\n\
          app that closes after each answer is beyond it, and so are connections that stay.\n\
-         Each was run once. The p99 is that of the middle one of its seconds, and varies with whatever else this host does.\n",
+         Each was run once. The p99 is that of the middle one of its seconds, and varies with whatever else the host does.\n",
     );
     text
 }
