@@ -1,6 +1,5 @@
 //! Every code has its page in docs/findings, and the index has every page.
 
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
