@@ -132,16 +132,18 @@ impl Thread {
         let at_ms = now_ms();
         let own = self.own.since_last(now);
         let latest = self.pace.is_due(now).then(|| {
-            let before = clock::thread_cpu_time().unwrap_or_default();
+            let before = clock::thread_cpu_time().ok();
             let latest = self.host.look(&self.sampled, now);
-            let used = clock::thread_cpu_time().unwrap_or_default();
-            self.pace
-                .has_cost(now, now.elapsed().max(used.saturating_sub(before)));
+            let after = clock::thread_cpu_time().ok();
+            let used = after
+                .zip(before)
+                .map(|(after, before)| after.saturating_sub(before));
+            self.pace.has_cost(now, used, now.elapsed());
             latest
         });
+        let used = clock::thread_cpu_time().unwrap_or_default();
+        self.sampled.has_cost(used);
         self.sampled.add(at_ms, own, latest, self.pace.period());
-        self.sampled
-            .has_cost(clock::thread_cpu_time().unwrap_or_default());
     }
 }
 

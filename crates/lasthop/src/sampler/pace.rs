@@ -10,6 +10,10 @@ use super::PERIOD;
 /// core, which leaves a third for what it does not measure.
 const REST_FACTOR: u32 = 150;
 
+/// Time on the wall counts up to so many times the processor time: a look that waits is a strain on somebody, but on a busy
+/// host, behind whose load this thread stands back, findings must not become old for that alone.
+const WALL_FACTOR_MAX: u32 = 3;
+
 /// No rest is longer: after that a finding would be no news.
 const REST_MAX: Duration = Duration::from_secs(600);
 
@@ -28,8 +32,12 @@ impl Pace {
             .is_none_or(|(began, _)| now + PERIOD / 2 >= began + self.period())
     }
 
-    /// The look that began then has taken so long: processor time or time on the wall, whichever is more.
-    pub(super) fn has_cost(&mut self, began: Instant, cost: Duration) {
+    /// The look that began then has taken so much processor time, if that can be told, and so long on the wall.
+    pub(super) fn has_cost(&mut self, began: Instant, processor: Option<Duration>, wall: Duration) {
+        let cost = processor.map_or(wall, |processor| {
+            wall.min(processor.saturating_mul(WALL_FACTOR_MAX))
+                .max(processor)
+        });
         self.last = Some((began, cost));
     }
 
@@ -53,7 +61,7 @@ mod tests {
             let mut pace = Pace::default();
             assert!(pace.is_due(now));
             let cost = Duration::from_millis(cost);
-            pace.has_cost(now, cost);
+            pace.has_cost(now, Some(cost), cost);
             assert_eq!(pace.period(), Duration::from_secs(seconds), "{cost:?}");
             assert!(cost.as_secs_f64() / pace.period().as_secs_f64() < 0.01);
             assert!(!pace.is_due(now + pace.period() - PERIOD));
@@ -62,9 +70,28 @@ mod tests {
     }
 
     #[test]
+    fn a_busy_host_delays_the_next_look_threefold_at_most() {
+        let mut pace = Pace::default();
+        for (processor, wall, seconds) in [
+            (Some(100), 100, 16),
+            (Some(100), 200, 30),
+            (Some(100), 9_000, 46),
+            (None, 200, 30),
+        ] {
+            let processor = processor.map(Duration::from_millis);
+            pace.has_cost(Instant::now(), processor, Duration::from_millis(wall));
+            assert_eq!(
+                pace.period(),
+                Duration::from_secs(seconds),
+                "{processor:?} {wall}"
+            );
+        }
+    }
+
+    #[test]
     fn a_look_that_took_forever_is_taken_again() {
         let mut pace = Pace::default();
-        pace.has_cost(Instant::now(), Duration::MAX);
+        pace.has_cost(Instant::now(), None, Duration::MAX);
         assert_eq!(pace.period(), REST_MAX);
     }
 }
