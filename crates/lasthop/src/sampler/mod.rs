@@ -3,7 +3,7 @@
 //! What it sees goes into a [`History`](crate::history::History) and, judged, into the latest [`Examination`]. It runs only
 //! where there is an admin address, for whose pages it is there. No worker ever waits for it, and it stands back behind
 //! them (nice(2)). Our own counters are read every two seconds, which takes microseconds; the host is read as often as that
-//! costs less than a hundredth of a core, see [`Pace`](pace::Pace).
+//! costs less than a hundredth of a core, as `pace` has it.
 //!
 //! [`Examination`]: crate::doctor::Examination
 
