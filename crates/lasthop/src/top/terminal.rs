@@ -61,7 +61,7 @@ impl Screen {
         enable_raw_mode()?;
         execute!(self.terminal.backend_mut(), EnterAlternateScreen)?;
         self.terminal.hide_cursor()?;
-        self.terminal.clear()
+        self.forget()
     }
 
     /// Draws a state.
@@ -80,8 +80,9 @@ impl Screen {
     /// # Errors
     /// Where the terminal takes no more.
     pub(super) fn forget(&mut self) -> io::Result<()> {
-        self.terminal.autoresize()?;
-        self.terminal.clear()
+        // Not `clear`: that asks the terminal where its cursor is, and one that does not answer is none to wait for.
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
     }
 
     /// Gives it back.

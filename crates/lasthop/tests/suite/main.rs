@@ -50,5 +50,6 @@ mod shortages;
 mod source_ports;
 mod streaming;
 mod timeouts;
+mod top;
 mod upgrade;
 mod waiting_for_ports;

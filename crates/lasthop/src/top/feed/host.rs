@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use lasthop_kernel::namespace;
+use lasthop_kernel::{clock, namespace};
 use lasthop_ports::diagnose;
 use lasthop_ports::finding::{Code, Finding, Subject};
 use lasthop_ports::snapshot::{Namespace, Snapshot};
@@ -23,11 +23,11 @@ const PERIOD: Duration = Duration::from_secs(2);
 const FIRST_LOOKS: u32 = 4;
 const FIRST_PERIOD: Duration = Duration::from_millis(500);
 
-/// A look is followed by so many times its length without one.
-const REST_FACTOR: u32 = 120;
+/// From one look to the next there is so many times what it cost of the processor.
+const REST_FACTOR: u32 = 110;
 
-/// However long a look takes, the next comes within this time.
-const PERIOD_MAX: Duration = Duration::from_secs(120);
+/// However much a look costs, the next comes within this time: who watches wants to see something.
+const PERIOD_MAX: Duration = Duration::from_secs(60);
 
 /// Owners that were not found are looked for again after this.
 const SEARCHED_AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -78,7 +78,7 @@ pub(crate) fn look(sender: &SyncSender<Message>, netns: Option<u32>) {
 impl Watch {
     /// One look.
     pub(crate) fn look(&mut self, netns: Option<u32>) -> HostSample {
-        let begun = Instant::now();
+        let begun = Spent::now();
         let mut reading = doctor::collect(Depth::Sampling);
         let snapshot = &mut reading.snapshot;
         if let Some(pid) = netns {
@@ -91,25 +91,29 @@ impl Watch {
             doctor::continue_from(snapshot, before);
             doctor::carry_over(snapshot, before);
         }
-        self.compare(snapshot, begun);
+        self.compare(snapshot, begun.at);
         let findings = diagnose(snapshot);
-        let new = self.new_among(&findings, begun);
+        let new = self.new_among(&findings, begun.at);
+        let search = Spent::now();
         if !new.is_empty() {
             doctor::name_owners(&mut reading, &new, OWNERS_TIME_MAX);
         }
+        let (search, search_processor) = search.since();
         doctor::descriptors(&mut reading.snapshot);
         let snapshot = reading.snapshot;
         let findings = diagnose(&snapshot);
         self.before = Some(snapshot.clone());
-        let cost = begun.elapsed();
+        // The search has a bound of its own and is not repeated; it says nothing about the next look.
+        let (cost, processor) = begun.since();
         HostSample {
             snapshot,
             findings,
-            cost,
-            period: self.period(cost),
+            cost: cost.saturating_sub(search),
+            period: self.period(processor.saturating_sub(search_processor)),
         }
     }
 
+    /// From one look to the next, after one that took so much time of the processor.
     fn period(&mut self, cost: Duration) -> Duration {
         self.looks = self.looks.saturating_add(1);
         let least = if self.looks < FIRST_LOOKS && cost < FIRST_PERIOD / 10 {
@@ -155,6 +159,31 @@ impl Watch {
     }
 }
 
+/// A moment: what time it is, and how much of the processor this thread has used.
+#[derive(Debug, Clone, Copy)]
+struct Spent {
+    at: Instant,
+    processor: Option<Duration>,
+}
+
+impl Spent {
+    fn now() -> Self {
+        Self {
+            at: Instant::now(),
+            processor: clock::thread_cpu_time().ok(),
+        }
+    }
+
+    /// Time since, and time of the processor; where a sandbox does not tell that, all of the time.
+    fn since(self) -> (Duration, Duration) {
+        let now = Self::now();
+        let time = now.at - self.at;
+        let processor = now.processor.zip(self.processor);
+        let processor = processor.map(|(now, then)| now.saturating_sub(then));
+        (time, processor.unwrap_or(time))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,7 +197,7 @@ mod tests {
         assert_eq!(periods[4], PERIOD);
         assert_eq!(
             watch.period(Duration::from_millis(400)),
-            Duration::from_secs(48)
+            Duration::from_secs(44)
         );
         assert_eq!(watch.period(Duration::from_secs(30)), PERIOD_MAX);
         // A costly host is not looked at four times in a row, not even at the beginning.

@@ -19,6 +19,7 @@ pub(crate) mod process;
 pub(crate) mod programs;
 pub(crate) mod prometheus;
 pub(crate) mod tempdir;
+pub(crate) mod terminal;
 pub(crate) mod wire;
 
 use std::time::Duration;
