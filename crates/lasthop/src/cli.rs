@@ -3,6 +3,8 @@
 //! The only room that knows clap. It reads words and numbers; addresses and targets stay text until the configuration's
 //! rules read them, so that a flag and a file are refused in the same words. It prints nothing and ends nothing.
 
+mod top;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -11,6 +13,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{DEFAULT_PATH, RunFlags};
 use crate::exit::Exit;
+
+pub use top::TopOptions;
 
 /// What the process was asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,21 +99,6 @@ pub enum DoctorNamespaces {
     All,
 }
 
-/// What `top` may be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopOptions {
-    /// The admin address of an instance; none: found out.
-    pub admin: Option<String>,
-    /// A file with its token.
-    pub token_file: Option<PathBuf>,
-    /// A process whose network namespace is looked at; none: its own.
-    pub netns: Option<u32>,
-    /// One frame as plain text.
-    pub once: bool,
-    /// Colour on the screen.
-    pub colour: ColourWhen,
-}
-
 /// When text is coloured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ColourWhen {
@@ -180,15 +169,6 @@ Examples:
 Exit status: 0 healthy, 1 could not tell, 2 wrong usage or no recording, 3 something will hurt soon, 4 something hurts
 now.";
 
-const TOP_EXAMPLES: &str = "\
-Works with or without an instance, needs no privileges; run it as root to see who owns what. Press ? for the keys.
-
-Examples:
-  lasthop top
-  lasthop top --admin unix:/run/lasthop/admin.sock
-  lasthop top --once
-  sudo lasthop top --netns 4711";
-
 /// The reverse proxy for the last hop: from a host's edge to the application on the same host, without ever running out
 /// of connections
 #[derive(Parser)]
@@ -229,34 +209,8 @@ enum Words {
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArguments),
     /// Show sockets, ports against the wall, findings and an instance, live in the terminal; changes nothing
-    #[command(after_help = TOP_EXAMPLES)]
-    Top(TopArguments),
-}
-
-#[derive(Args)]
-struct TopArguments {
-    /// The admin address of an instance: IP:PORT or unix:/path [default: that of /etc/lasthop/lasthop.toml, or else
-    /// 127.0.0.1:9180; none has to be there]
-    #[arg(long, value_name = "ADDR")]
-    admin: Option<String>,
-    /// Read the token of the admin address from FILE [default: LASTHOP_ADMIN_TOKEN, or that of the configuration]
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-    /// Look into the network namespace of a process
-    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
-    netns: Option<u32>,
-    /// Print one frame as plain text, 80 columns wide or COLUMNS, and end
-    #[arg(long)]
-    once: bool,
-    /// Colour the screen
-    #[arg(
-        long,
-        value_name = "WHEN",
-        value_enum,
-        default_value_t,
-        conflicts_with = "once"
-    )]
-    color: ColourWhen,
+    #[command(after_help = top::EXAMPLES)]
+    Top(top::TopArguments),
 }
 
 #[derive(Args)]
@@ -348,13 +302,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Said>
         Words::Check { config } => Command::Check { config },
         Words::Plan { config } => Command::Plan { config },
         Words::Doctor(arguments) => Command::Doctor(doctor(arguments)),
-        Words::Top(arguments) => Command::Top(TopOptions {
-            admin: arguments.admin,
-            token_file: arguments.token_file,
-            netns: arguments.netns,
-            once: arguments.once,
-            colour: arguments.color,
-        }),
+        Words::Top(arguments) => Command::Top(arguments.into()),
     })
 }
 

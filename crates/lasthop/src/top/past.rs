@@ -227,7 +227,7 @@ impl Past {
 
 /// The last number of a column, where its last point has one.
 #[must_use]
-pub fn now(column: &Column) -> Option<f64> {
+pub fn now(column: &[Option<f64>]) -> Option<f64> {
     column.last().copied().flatten()
 }
 

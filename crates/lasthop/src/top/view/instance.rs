@@ -232,7 +232,7 @@ fn text(value: Option<f64>, words: impl Fn(f64) -> String) -> String {
 }
 
 fn sum_now(columns: &BTreeMap<String, Column>) -> f64 {
-    columns.values().filter_map(|column| now(column)).sum()
+    columns.values().map(Vec::as_slice).filter_map(now).sum()
 }
 
 fn sum(columns: &BTreeMap<String, Column>) -> Column {

@@ -27,7 +27,7 @@ pub(super) fn counts(host: &HostSample, width: u16) -> Vec<Row> {
     };
     let mut states = all_states(sockets);
     states.retain(|state| state.1 > 0);
-    states.sort_by(|a, b| b.1.cmp(&a.1));
+    states.sort_by_key(|state| std::cmp::Reverse(state.1));
     if states.is_empty() {
         return vec![row("no sockets", Tone::Dim)];
     }

@@ -66,7 +66,7 @@ pub(super) fn rate(value: f64) -> String {
 /// A part of a whole: `92.0 %`; never 100 where something is left.
 pub(super) fn percent(part: f64) -> String {
     let percent = part * 100.0;
-    if percent < 100.0 && percent >= 99.95 {
+    if (99.95..100.0).contains(&percent) {
         return "99.9 %".to_owned();
     }
     format!("{percent:.1} %")
