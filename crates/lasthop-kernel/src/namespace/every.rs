@@ -66,10 +66,44 @@ pub fn every() -> io::Result<(Vec<NetworkNamespace>, u32)> {
     Ok((namespaces, unreadable))
 }
 
+/// Whether process `pid` is in the network namespace of the calling thread; none where there is no such process any more.
+///
+/// By `/proc/PID/net` (proc_pid_net(5)), which everybody may look into, where `/proc/PID/ns/net` takes the rights of
+/// ptrace(2): each namespace has a directory `net/stat` of its own, which has a number of its own as long as it lives.
+#[must_use]
+pub fn is_own(pid: u32) -> Option<bool> {
+    let number = |process: &str| {
+        let directory = std::fs::metadata(format!("/proc/{process}/net/stat"));
+        directory.ok().map(|directory| directory.ino())
+    };
+    Some(number(&pid.to_string())? == number("thread-self")?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::as_nobody;
+
+    #[test]
+    fn whoever_asks_is_told_which_processes_share_the_namespace() {
+        let parent = std::os::unix::process::parent_id();
+        let told = as_nobody(move || (is_own(std::process::id()), is_own(parent)));
+        assert!(
+            told.is_none_or(|told| told == (Some(true), Some(true))),
+            "{told:?}"
+        );
+        assert_eq!(is_own(u32::MAX), None);
+        let mut child = std::process::Command::new("cat");
+        child.stdin(std::process::Stdio::piped());
+        match super::super::isolate(&mut child).spawn() {
+            Ok(mut child) => {
+                assert_eq!(is_own(child.id()), Some(false));
+                drop(child.stdin.take());
+                child.wait().unwrap();
+            }
+            Err(error) => super::super::skip("is_own", &error),
+        }
+    }
 
     #[test]
     fn the_namespace_of_this_process_is_among_them_and_the_only_own_one() {

@@ -9,7 +9,7 @@ mod every;
 mod private;
 
 pub use enter::{EnterError, within};
-pub use every::{NAMESPACES_MAX, NetworkNamespace, every};
+pub use every::{NAMESPACES_MAX, NetworkNamespace, every, is_own};
 pub use private::{
     add_local_network, add_loopback_address, bring_up_loopback, deny_port_range_option,
     deny_sock_diag, in_private_network, isolate, skip,

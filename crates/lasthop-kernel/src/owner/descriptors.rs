@@ -28,7 +28,8 @@ pub(super) enum Extent {
 /// Has `visit` see the inode of each socket of process `pid`.
 ///
 /// # Errors
-/// As readdir(3) of /proc/PID/fd; `TimedOut` after `end`.
+/// As readdir(3) of /proc/PID/fd; `TimedOut` after `end`; `PermissionDenied` also where the names of the descriptors may be
+/// read and nothing else, as of a process of our user in another user namespace.
 pub(super) fn sockets(
     pid: u32,
     end: Option<Instant>,
@@ -38,9 +39,12 @@ pub(super) fn sockets(
         if count % ENTRIES_PER_CLOCK == ENTRIES_PER_CLOCK - 1 && is_over(end) {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        // One that was closed meanwhile is none of ours.
-        let Ok(link) = std::fs::read_link(entry?.path()) else {
-            continue;
+        let link = match std::fs::read_link(entry?.path()) {
+            Ok(link) => link,
+            // So will be all others, and there may be thousands.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
+            // One that was closed meanwhile is none of ours.
+            Err(_) => continue,
         };
         if let Some(inode) = link.to_str().and_then(socket_inode)
             && visit(inode) == Next::Process
@@ -62,6 +66,20 @@ pub(super) fn socket_inode(link: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_that_may_not_be_looked_into_is_given_up_at_its_first_descriptor() {
+        let test = "owner::descriptors::tests::\
+                    a_process_that_may_not_be_looked_into_is_given_up_at_its_first_descriptor";
+        crate::namespace::in_private_network(test, || {
+            // The parent has our user, and is in the user namespace around ours.
+            let error = sockets(std::os::unix::process::parent_id(), None, |_| {
+                Next::Descriptor
+            });
+            let kind = error.map_err(|error| error.kind());
+            assert_eq!(kind, Err(io::ErrorKind::PermissionDenied));
+        });
+    }
 
     #[test]
     fn only_sockets_have_the_name_of_a_socket() {

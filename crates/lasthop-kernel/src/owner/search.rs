@@ -2,6 +2,7 @@
 
 use super::descriptors::{Extent, Next, sockets};
 use super::{Owner, Owners, cgroup, is_over};
+use crate::namespace::is_own;
 use crate::process::{is_gone, name, numbers, status};
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -32,7 +33,8 @@ pub struct Wanted<'a> {
 /// processes of the same cgroup, or, where the cgroup is not told or is the root, those of the same name and user.
 /// [`Owners::saw_all`] tells what it tells of [`of`](super::of()): whether one was found, or every process could be read.
 ///
-/// Processes of the cgroup are read first, then those of the user, then all others, none of them twice from end to end.
+/// Processes of the cgroup are read first, then those of the user, then all others, none of them twice from end to end;
+/// of these those first that are in the network namespace of the calling thread.
 /// For a process with 19,000 sockets among 50 others (Linux 6.18, in a virtual machine): 7 ms with a sample of 64 that is
 /// spread over its sockets, 50 ms with a single one from their middle, 80 ms with the 64 youngest, which come last, or
 /// where nobody has it (`cargo run --release -p lasthop-kernel --example kernel_costs`).
@@ -40,7 +42,8 @@ pub struct Wanted<'a> {
 pub fn search(groups: &[Wanted<'_>], deadline: Duration) -> Vec<Owners> {
     let mut search = Search::new(groups, deadline);
     match numbers() {
-        Ok(pids) => {
+        Ok(mut pids) => {
+            pids.sort_by_cached_key(|pid| is_own(*pid) != Some(true));
             let members = search.cgroups();
             search.in_cgroups(&members);
             let others = search.of_users(&pids);

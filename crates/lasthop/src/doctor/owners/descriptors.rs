@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use lasthop_kernel::process;
-use lasthop_ports::snapshot::{DescriptorUse, Namespace, PROCESSES_MAX, Process, Snapshot};
+use lasthop_kernel::{namespace, process};
+use lasthop_ports::snapshot::{DescriptorUse, PROCESSES_MAX, Process, Snapshot};
 
 use super::super::as_root;
 use super::People;
@@ -41,7 +41,7 @@ pub fn descriptors(snapshot: &mut Snapshot) {
             unknown += 1;
             continue;
         }
-        if !named.contains(&pid) && !is_in(pid, &snapshot.namespace) {
+        if !named.contains(&pid) && namespace::is_own(pid) != Some(true) {
             continue;
         }
         match process::descriptors(pid) {
@@ -84,16 +84,6 @@ fn pids() -> std::io::Result<Vec<u32>> {
     let entries = std::fs::read_dir("/proc")?;
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     Ok(pids.collect())
-}
-
-/// Whether a process is in the namespace that is looked at. Those that do not tell are taken to be in the reader's own,
-/// where most are.
-fn is_in(pid: u32, namespace: &Namespace) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    match std::fs::metadata(format!("/proc/{pid}/ns/net")) {
-        Ok(file) => Some(file.ino()) == namespace.inode,
-        Err(_) => namespace.pid.is_none(),
-    }
 }
 
 const fn of_kernel(told: process::Descriptors) -> DescriptorUse {

@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use lasthop_kernel::namespace;
 use lasthop_kernel::process::{self, ProcessIdentity};
 use lasthop_ports::snapshot::Program;
 
@@ -120,10 +120,9 @@ fn file_of_lasthop(arguments: &[String]) -> Option<PathBuf> {
 }
 
 fn running() -> Vec<Running> {
-    let own = network_namespace("thread-self");
     let mut all: Vec<Running> = Vec::new();
     for identity in candidates() {
-        if !is_of_this_host(&identity, own) {
+        if !is_of_this_host(&identity) {
             continue;
         }
         let user = User {
@@ -163,16 +162,10 @@ fn candidates() -> Vec<ProcessIdentity> {
         .collect()
 }
 
-/// The number of the network namespace of a process, by its name in /proc.
-fn network_namespace(process: &str) -> Option<u64> {
-    let file = std::fs::metadata(format!("/proc/{process}/ns/net"));
-    file.ok().map(|file| file.ino())
-}
-
 /// Whether a process is in our network namespace and in no container, so that its paths are paths here. Mount namespaces
-/// do not say: a service with `PrivateTmp` has its own and sees the same files all the same. Where the network namespace
-/// is not told, as to whoever is not root, the control group still gives a container away.
-fn is_of_this_host(identity: &ProcessIdentity, own: Option<u64>) -> bool {
+/// do not say: a service with `PrivateTmp` has its own and sees the same files all the same. A container that shares the
+/// network namespace of the host is given away by its control group.
+fn is_of_this_host(identity: &ProcessIdentity) -> bool {
     const CONTAINERS: [&str; 6] = [
         "docker",
         "kubepods",
@@ -181,7 +174,7 @@ fn is_of_this_host(identity: &ProcessIdentity, own: Option<u64>) -> bool {
         "lxc",
         "machine.slice",
     ];
-    if identity.network_namespace.is_some() && identity.network_namespace != own {
+    if namespace::is_own(identity.pid) != Some(true) {
         return false;
     }
     let cgroup = identity.cgroup.as_deref().unwrap_or_default();
