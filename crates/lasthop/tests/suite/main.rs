@@ -30,6 +30,7 @@ mod doctor;
 mod doctor_recordings;
 mod drain;
 mod error_rows;
+mod findings;
 mod forwarding;
 mod hosts;
 mod leaving;

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -309,13 +310,18 @@ impl Crowd {
         let Address::Unix(path) = proxy.address() else {
             panic!("clients in a crowd need no ports: a Unix socket")
         };
+        self.try_join_at(path, count)
+    }
+
+    /// The same through whatever proxy listens at `path`.
+    pub(crate) fn try_join_at(&mut self, path: &Path, count: usize) -> Vec<String> {
         let mut refused = Vec::new();
         self.runtime.block_on(async {
             let mut begun = 0;
             let mut going_on = JoinSet::new();
             loop {
                 while begun < count && going_on.len() < AT_ONCE {
-                    going_on.spawn(upgraded(path.clone()));
+                    going_on.spawn(upgraded(path.to_owned()));
                     begun += 1;
                 }
                 match going_on.join_next().await {
@@ -379,7 +385,9 @@ async fn upgraded(path: std::path::PathBuf) -> Result<Tunnel, String> {
         .map_err(|error| error.to_string())?;
     let source = head
         .lines()
-        .find_map(|line| line.strip_prefix("X-Source: "))
+        .filter_map(|line| line.split_once(": "))
+        // HAProxy writes names in small letters.
+        .find_map(|(name, value)| name.eq_ignore_ascii_case("x-source").then_some(value))
         .ok_or_else(|| head.clone())?;
     let source = source.trim().parse().expect("an address");
     Ok(Tunnel { stream, source })

@@ -53,6 +53,14 @@ pub(crate) fn prometheus() -> Result<(String, String), String> {
     Ok(("prometheus".to_owned(), "promtool".to_owned()))
 }
 
+pub(crate) fn nginx() -> Result<&'static str, String> {
+    works("nginx", &["-v"]).map(|()| "nginx")
+}
+
+pub(crate) fn haproxy() -> Result<&'static str, String> {
+    works("haproxy", &["-v"]).map(|()| "haproxy")
+}
+
 /// ip(8), which gives a namespace addresses.
 pub(crate) fn ip() -> Result<(), String> {
     works("ip", &["-Version"])
