@@ -11,6 +11,7 @@ use axum::http::{HeaderValue, Method, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 
 use super::authority::Names;
+use super::basic;
 use super::pages::{HEALTH, plain};
 use crate::config::Secret;
 
@@ -63,7 +64,7 @@ impl Gate {
         let (challenge, text) = match (fields.next(), fields.next()) {
             (None, _) => (
                 "Bearer realm=\"lasthop\"",
-                "send the `token` of [admin] as `Authorization: Bearer TOKEN`\n",
+                "send the `token` of [admin] as `Authorization: Bearer TOKEN`, or as the password of HTTP Basic\n",
             ),
             (Some(field), None) if carries(field.as_bytes(), token.expose().as_bytes()) => {
                 return None;
@@ -75,24 +76,33 @@ impl Gate {
             ),
         };
         let mut answer = plain(StatusCode::UNAUTHORIZED, text);
-        let challenge = HeaderValue::from_static(challenge);
-        answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        // In a field each: not every client splits a list of challenges (RFC 9110 section 11.6.1). A browser knows the second
+        // and asks for a password.
+        for challenge in [challenge, "Basic realm=\"lasthop\", charset=\"UTF-8\""] {
+            let challenge = HeaderValue::from_static(challenge);
+            answer.headers_mut().append(WWW_AUTHENTICATE, challenge);
+        }
         Some(answer)
     }
 }
 
-/// Whether a field's value is `Bearer` and this token. Takes the same time wherever two tokens of one length differ, so
-/// that they cannot be guessed byte by byte.
+/// Whether a field's value carries this token: as `Bearer`, or as the password of `Basic`, where any user will do.
 fn carries(field: &[u8], token: &[u8]) -> bool {
-    const SCHEME: &[u8] = b"bearer ";
-    let Some((scheme, sent)) = field.split_at_checked(SCHEME.len()) else {
+    let Some(space) = field.iter().position(|byte| *byte == b' ') else {
         return false;
     };
-    // RFC 9110 section 11.1: the scheme is compared without regard to case, and spaces may follow it.
-    if !scheme.eq_ignore_ascii_case(SCHEME) {
-        return false;
-    }
+    let (scheme, sent) = field.split_at(space);
+    // RFC 9110 section 11.1: spaces may follow the scheme, which is compared without regard to case.
     let sent = sent.trim_ascii_start();
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        return is_same(sent, token);
+    }
+    scheme.eq_ignore_ascii_case(b"basic")
+        && basic::password(sent).is_some_and(|password| is_same(&password, token))
+}
+
+/// Takes the same time wherever two tokens of one length differ, so that they cannot be guessed byte by byte.
+fn is_same(sent: &[u8], token: &[u8]) -> bool {
     if sent.len() != token.len() {
         return false;
     }
@@ -154,6 +164,12 @@ mod tests {
             ("Bearer 0123456789abcdef x", refused),
             ("Bearer0123456789abcdef", refused),
             ("Basic 0123456789abcdef", refused),
+            // `:0123456789abcdef`, `operator:0123456789abcdef`, and the same with another last digit.
+            ("Basic OjAxMjM0NTY3ODlhYmNkZWY=", None),
+            ("basic b3BlcmF0b3I6MDEyMzQ1Njc4OWFiY2RlZg==", None),
+            ("Basic b3BlcmF0b3I6MDEyMzQ1Njc4OWFiY2RlZw==", refused),
+            ("Basic", refused),
+            ("Digest 0123456789abcdef", refused),
             ("0123456789abcdef", refused),
             ("Bearer", refused),
             ("", refused),

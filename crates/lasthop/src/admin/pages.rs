@@ -15,7 +15,7 @@ use axum::routing::get;
 
 use super::gate::Gate;
 use super::view::View;
-use super::{exposition, host, metrics, status};
+use super::{dashboard, exposition, host, metrics, status};
 use crate::observe::Descriptors;
 
 /// The page that needs no token.
@@ -26,8 +26,8 @@ pub(super) type SharedView = State<Arc<View>>;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// Of every answer. What is told is of this moment and for whoever asked; a page may load nothing, run nothing and be
-/// framed by nobody.
+/// Of every answer that does not say otherwise itself, as the dashboard's do. What is told is of this moment and for
+/// whoever asked; a page may load nothing, run nothing and be framed by nobody.
 const SECURITY: [(HeaderName, &str); 3] = [
     (CACHE_CONTROL, "no-store"),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -39,16 +39,17 @@ const SECURITY: [(HeaderName, &str); 3] = [
 
 /// Every page, behind the gate.
 pub(super) fn router(gate: Gate, view: View) -> Router {
+    let view = Arc::new(view);
     Router::new()
-        .route("/", get(index))
         .route(HEALTH, get(health))
         .route("/metrics", get(metrics_page))
         .route("/status", get(status_page))
         .route("/doctor", get(host::doctor_page))
         .route("/history", get(host::history_page))
         .fallback(missing)
+        .with_state(Arc::clone(&view))
+        .merge(dashboard::router(view))
         .layer(from_fn_with_state(Arc::new(gate), guard))
-        .with_state(Arc::new(view))
 }
 
 async fn guard(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
@@ -58,9 +59,8 @@ async fn guard(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> R
         None => next.run(Request::from_parts(parts, body)).await,
     };
     for (name, value) in SECURITY {
-        answer
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
+        let field = answer.headers_mut().entry(name);
+        field.or_insert(HeaderValue::from_static(value));
     }
     answer
 }
@@ -68,22 +68,6 @@ async fn guard(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> R
 /// An answer of plain text, which ends with a line feed.
 pub(super) fn plain(status: StatusCode, text: impl Into<String>) -> Response {
     (status, [(CONTENT_TYPE, PLAIN)], text.into()).into_response()
-}
-
-async fn index() -> Response {
-    const PAGE: &str = concat!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>lasthop</title>\n",
-        "<h1>lasthop ",
-        env!("CARGO_PKG_VERSION"),
-        "</h1>\n<ul>\n",
-        "<li><a href=\"/metrics\">/metrics</a>: counters and durations, for Prometheus</li>\n",
-        "<li><a href=\"/status\">/status</a>: the same and the settings behind it, as JSON</li>\n",
-        "<li><a href=\"/doctor\">/doctor</a>: what is wrong with this host or will be, as JSON</li>\n",
-        "<li><a href=\"/history\">/history</a>: the last ten minutes, three hours or day, as JSON</li>\n",
-        "<li><a href=\"/healthz\">/healthz</a>: 200 while it serves, 503 while it drains</li>\n",
-        "</ul>\n</html>\n",
-    );
-    ([(CONTENT_TYPE, "text/html; charset=utf-8")], PAGE).into_response()
 }
 
 async fn health(State(view): SharedView) -> Response {
@@ -112,7 +96,7 @@ async fn status_page(State(view): SharedView) -> Response {
     }
 }
 
-async fn missing() -> Response {
+pub(super) async fn missing() -> Response {
     plain(
         StatusCode::NOT_FOUND,
         "there is no such page; / lists them all\n",

@@ -20,13 +20,13 @@ const OTHERS: &str = "others";
 /// One pair of one upstream.
 #[derive(Default, Serialize)]
 pub(super) struct SourcePorts {
-    source: String,
-    target: String,
-    in_use: u64,
-    limit: u64,
-    live: u64,
-    time_wait: u64,
-    others: u64,
+    pub(super) source: String,
+    pub(super) target: String,
+    pub(super) in_use: u64,
+    pub(super) limit: u64,
+    pub(super) live: u64,
+    pub(super) time_wait: u64,
+    pub(super) others: u64,
 }
 
 /// The pairs of one upstream, the first one of each target first.

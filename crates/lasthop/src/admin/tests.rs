@@ -408,7 +408,12 @@ fn the_status_is_json_that_says_who_does_what() {
 fn pages_are_served_with_their_types_and_nothing_may_be_kept_or_framed() {
     let running = Running::local();
     for (path, status, media, text) in [
-        ("/", "200", "text/html; charset=utf-8", "<h1>lasthop "),
+        (
+            "/",
+            "200",
+            "text/html; charset=utf-8",
+            "<h1><a href=\"/\">lasthop",
+        ),
         ("/healthz", "200", "text/plain; charset=utf-8", "ok\n"),
         (
             "/metrics",
