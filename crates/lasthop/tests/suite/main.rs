@@ -25,6 +25,7 @@ mod cli;
 mod closing;
 mod connect_errors;
 mod contrib;
+mod dashboard;
 mod demo;
 mod doctor;
 mod doctor_recordings;

@@ -4,6 +4,7 @@
 
 pub(crate) mod address;
 pub(crate) mod app;
+pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod crowd;
 pub(crate) mod doctor;

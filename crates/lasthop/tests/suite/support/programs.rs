@@ -61,6 +61,12 @@ pub(crate) fn haproxy() -> Result<&'static str, String> {
     works("haproxy", &["-v"]).map(|()| "haproxy")
 }
 
+/// A browser that speaks the DevTools protocol.
+pub(crate) fn chromium() -> Result<String, String> {
+    works("chromium", &["--version"])?;
+    Ok("chromium".to_owned())
+}
+
 /// ip(8), which gives a namespace addresses.
 pub(crate) fn ip() -> Result<(), String> {
     works("ip", &["-Version"])
