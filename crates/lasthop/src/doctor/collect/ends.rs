@@ -76,13 +76,14 @@ impl Ends {
         self.listener(address).is_some()
     }
 
-    /// Where `entry` stands.
+    /// Where `entry` stands; `is_own` is asked whether its other end is an address of this host, where that matters.
     ///
     /// The port of a listener is given to no connection that leaves the choice to the kernel (its bind bucket is not one
     /// of those that connect(2) shares), so whoever has it accepted. Where nobody listens at either end, as while an app
-    /// restarts, the end whose port is one that connect(2) gives began; where that is no difference, the one with the
-    /// higher port, so that exactly one of two ends is taken for it.
-    pub(super) fn of(&self, entry: &TcpEntry) -> End {
+    /// restarts, the end whose port is one that connect(2) gives began. Where both are such, as towards a service on
+    /// port 50051 of another host, the end on this host began: whoever accepts at a port of the range listens there. Of
+    /// two ends on this host it is the one with the higher port, so that exactly one of them is taken for it.
+    pub(super) fn of(&self, entry: &TcpEntry, is_own: impl FnOnce(IpAddr) -> bool) -> End {
         match entry.state {
             TcpState::SynSent => return End::Beginning,
             TcpState::SynRecv | TcpState::NewSynRecv => {
@@ -101,6 +102,7 @@ impl Ends {
         let begins = match (given(local), given(peer)) {
             (true, false) => true,
             (false, true) => false,
+            (true, true) if entry.local.ip() != entry.peer.ip() && !is_own(entry.peer.ip()) => true,
             _ => (local, entry.local.ip()) >= (peer, entry.peer.ip()),
         };
         if begins {

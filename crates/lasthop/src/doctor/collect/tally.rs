@@ -110,7 +110,8 @@ impl<'a> Tally<'a> {
         if entry.peer.port() == 0 {
             return;
         }
-        match self.ends.of(entry) {
+        let own = &mut self.own;
+        match self.ends.of(entry, |address| own.has(address)) {
             End::Beginning => self.add_beginning(entry),
             End::App(listener) => self.add_app(entry, listener),
         }

@@ -117,6 +117,19 @@ fn without_a_listener_exactly_one_end_began_whatever_its_ports() {
 }
 
 #[test]
+fn connections_to_a_port_of_the_range_on_another_host_all_begin_here() {
+    // gRPC's port lies in the middle of the range: our ports are above and below it.
+    let to_it = ["10.0.0.1:32768", "10.0.0.1:50050", "10.0.0.1:50052"]
+        .map(|local| entry(ESTABLISHED, local, "10.0.0.9:50051"));
+    let counts = count(&[], &to_it);
+    assert_eq!(keys(&counts), ["10.0.0.1 -> 10.0.0.9:50051"]);
+    assert_eq!(counts.groups[0].0.used(), 3);
+    // Of those who came to a listener none does, whatever their ports.
+    let from_it = entry(ESTABLISHED, "10.0.0.1:50051", "10.0.0.9:40000");
+    assert!(count(&["0.0.0.0:50051"], &[from_it]).groups.is_empty());
+}
+
+#[test]
 fn handshakes_know_their_ends() {
     let (app, client) = ("127.0.0.1:40000", "127.0.0.1:3000");
     let counts = count(
