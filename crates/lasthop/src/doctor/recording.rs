@@ -8,6 +8,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use lasthop_kernel::owner::OWNERS_MAX;
 use lasthop_ports::snapshot::{
     GROUPS_MAX, LISTENERS_MAX, PROCESSES_MAX, SAMPLES_MAX, SCHEMA, Snapshot,
 };
@@ -274,11 +275,21 @@ fn check_bounds(snapshot: &Snapshot) -> Result<(), String> {
             OTHER_LISTS_MAX,
         ),
     ];
-    let samples = snapshot.groups.iter();
-    let samples = samples.map(|group| ("groups.recent", group.recent.len(), SAMPLES_MAX));
+    let of_groups = snapshot.groups.iter().flat_map(|one| {
+        [
+            ("groups.recent", one.recent.len(), SAMPLES_MAX),
+            ("groups.owners", one.owners.len(), OWNERS_MAX),
+        ]
+    });
+    let tcp = snapshot.listeners.iter();
+    let of_tcp = tcp.map(|one| ("listeners.owners", one.owners.len(), OWNERS_MAX));
+    let unix = snapshot.unix_listeners.iter();
+    let of_unix = unix.map(|one| ("unix_listeners.owners", one.owners.len(), OWNERS_MAX));
     match lists
         .into_iter()
-        .chain(samples)
+        .chain(of_groups)
+        .chain(of_tcp)
+        .chain(of_unix)
         .find(|(_, length, max)| length > max)
     {
         Some((name, length, max)) => Err(format!("`{name}` has {length} entries, {max} at most")),

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use lasthop_ports::Sample;
-use lasthop_ports::snapshot::{Group, GroupKey};
+use lasthop_ports::snapshot::{Group, GroupKey, Owner, Program};
 
 use super::*;
 
@@ -157,6 +157,17 @@ fn lists_that_no_lasthop_writes_are_refused() {
     long.groups[0].recent = vec![sample; SAMPLES_MAX + 1];
     let (said, _) = Scratch::with(&line(&long)).refused();
     assert_eq!(said, "FILE:1: `groups.recent` has 121 entries, 120 at most");
+    let mut crowded = snapshot_at(1, 1);
+    let owner = Owner {
+        pid: 7,
+        name: "nginx".to_owned(),
+        program: Program::Nginx,
+        uid: None,
+        cgroup: None,
+    };
+    crowded.groups[0].owners = vec![owner; OWNERS_MAX + 1];
+    let (said, _) = Scratch::with(&line(&crowded)).refused();
+    assert_eq!(said, "FILE:1: `groups.owners` has 9 entries, 8 at most");
 }
 
 #[test]
