@@ -92,7 +92,7 @@ pub(super) fn sockets(config: Option<&Path>, unseen: &mut Vec<String>) -> Vec<Co
             files.read(&file, &mut all);
         }
     }
-    for file in of_lasthop {
+    for file in of_lasthop.into_iter().filter(|file| file.is_file()) {
         // A file that is refused is the business of `lasthop check`.
         let Ok(config) = Config::from_file(&file) else {
             continue;
@@ -302,7 +302,11 @@ impl Files<'_> {
     }
 }
 
+/// Nothing but a file: whoever calls his process nginx may name a pipe, which would be waited on for ever.
 fn text(file: &Path) -> io::Result<String> {
+    if !std::fs::metadata(file)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
     let mut bytes = Vec::new();
     let mut reader = File::open(file)?.take(FILE_BYTES_MAX + 1);
     reader.read_to_end(&mut bytes)?;
@@ -337,6 +341,14 @@ mod tests {
         }
         assert!(of(Program::Nginx, "nginx|-c|relative.conf").is_empty());
         assert!(of(Program::Java, "java").is_empty());
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_read_and_so_not_waited_for() {
+        for path in ["/dev/zero", "/"] {
+            let refused = text(Path::new(path)).unwrap_err().to_string();
+            assert_eq!(refused, "it is no regular file", "{path}");
+        }
     }
 
     #[test]
