@@ -250,7 +250,9 @@ fn headline(snapshot: &Snapshot, style: TextStyle) -> String {
     }
     match &snapshot.sockets {
         Some(sockets) => {
-            let _ = write!(line, ": {} TCP sockets", grouped(tcp(sockets)));
+            let count = tcp(sockets);
+            let plural = if count == 1 { "" } else { "s" };
+            let _ = write!(line, ": {} TCP socket{plural}", grouped(count));
         }
         None => line.push_str(": sockets unknown"),
     }

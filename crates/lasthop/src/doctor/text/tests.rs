@@ -86,6 +86,17 @@ healthy   the fullest: 127.0.0.1 -> 127.0.0.1:3000, 1,200 of 28,232 ports
 }
 
 #[test]
+fn one_socket_is_one_socket() {
+    let mut lonely = snapshot();
+    lonely.sockets = Some(SocketCounts {
+        listen: 1,
+        ..SocketCounts::default()
+    });
+    let said = told(Vec::new(), lonely);
+    assert!(said.starts_with("this host: 1 TCP socket, ports"), "{said}");
+}
+
+#[test]
 fn a_finding_is_told_with_what_was_seen_and_what_mends_it() {
     let mut snapshot = snapshot();
     snapshot
