@@ -41,9 +41,10 @@ fn why(view: View<'_>) -> &'static str {
     match (view.ports.tcp_timestamps, view.ports.tcp_tw_reuse) {
         (0, _) => "because TCP timestamps are off, without which none is used again",
         (_, 0) => "because net.ipv4.tcp_tw_reuse is 0",
-        _ => {
+        (_, 2) if !view.is_loopback() => {
             "because net.ipv4.tcp_tw_reuse = 2 holds for loopback addresses only, and this pair has none"
         }
+        _ => "because net.ipv4.tcp_tw_reuse_delay is as long as that",
     }
 }
 

@@ -18,6 +18,9 @@ const WIDER_PERCENT_MIN: u32 = 25;
 /// Listeners' ports that are written into a line.
 const PORTS_MAX: usize = 48;
 
+/// A port that rests for so long after its connection, in milliseconds, rests for all of TIME_WAIT.
+const WHOLE_MS: u32 = 60_000;
+
 const RANGE: &str = "net.ipv4.ip_local_port_range";
 const RESERVED: &str = "net.ipv4.ip_local_reserved_ports";
 
@@ -201,6 +204,20 @@ pub(crate) fn reuse(plight: &Plight<'_>) -> Remedy {
             risk: Some(risk),
         }
     };
+    if ports.tcp_tw_reuse_delay_ms >= WHOLE_MS {
+        let delay = sysctl::set(
+            namespace,
+            &Setting {
+                name: "net.ipv4.tcp_tw_reuse_delay",
+                value: "1000",
+                before: &ports.tcp_tw_reuse_delay_ms.to_string(),
+            },
+            title,
+            None,
+        );
+        remedy.steps.extend(delay.steps);
+        remedy.undo.extend(delay.undo);
+    }
     if ports.tcp_timestamps == 0 {
         let timestamps = sysctl::set(
             namespace,

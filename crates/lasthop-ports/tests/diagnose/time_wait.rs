@@ -132,6 +132,25 @@ fn a_setting_that_does_not_help_is_named() {
 }
 
 #[test]
+fn a_delay_as_long_as_time_wait_is_named_and_shortened() {
+    let mut snapshot = with(waiting(group(0), 3_000));
+    settings(&mut snapshot).tcp_tw_reuse_delay_ms = 60_000;
+    let finding = the(&snapshot, Code::TimeWaitReuseUseless);
+    assert_eq!(
+        finding.headline,
+        "127.0.0.1 -> 127.0.0.1:3000: 3,000 ports rest in TIME_WAIT for 60 s, because \
+         net.ipv4.tcp_tw_reuse_delay is as long as that"
+    );
+    let text = text(&finding.remedies[0]);
+    assert!(
+        text.contains("# sysctl -w net.ipv4.tcp_tw_reuse_delay=1000")
+            && text.contains("sysctl -w net.ipv4.tcp_tw_reuse_delay=60000"),
+        "{text}"
+    );
+    assert!(!text.contains("tcp_tw_reuse="), "{text}");
+}
+
+#[test]
 fn where_reuse_works_or_nothing_waits_the_setting_is_left_alone() {
     for (name, tw_reuse, group) in [
         ("loopback, the default", 2, waiting(group(0), 3_000)),
