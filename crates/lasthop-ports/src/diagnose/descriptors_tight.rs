@@ -136,7 +136,7 @@ fn evidence(fullest: &Process, siblings: &[&Process]) -> Vec<String> {
         }
         Program::Envoy => {
             evidence
-                .push("Envoy has no setting for it and takes what it is started with".to_owned());
+                .push("Envoy has no setting for it: since 1.35 it raises its soft limit to the hard one, before that it takes what it is started with".to_owned());
         }
         _ => {}
     }

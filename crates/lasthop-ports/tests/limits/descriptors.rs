@@ -54,6 +54,40 @@ fn the_headline_has_the_process_and_the_numbers() {
 }
 
 #[test]
+fn who_raises_its_own_limit_is_said_to_do_so() {
+    for (name, program, word) in [
+        (
+            "node",
+            Program::Node,
+            "raise their soft limit to the hard one",
+        ),
+        (
+            "java",
+            Program::Java,
+            "raise their soft limit to the hard one",
+        ),
+        (
+            "traefik",
+            Program::Traefik,
+            "raise their soft limit to the hard one",
+        ),
+        (
+            "envoy",
+            Program::Envoy,
+            "since 1.35 it raises its soft limit",
+        ),
+    ] {
+        let mut host = snapshot();
+        host.processes = vec![process(4_711, name, program, 1_003, 1_024)];
+        let evidence = one(&host, Code::DescriptorsTight).evidence;
+        assert!(
+            evidence.iter().any(|fact| fact.contains(word)),
+            "{evidence:?}"
+        );
+    }
+}
+
+#[test]
 fn workers_of_one_service_are_one_finding_and_strangers_are_not() {
     let mut host = snapshot();
     let in_cgroup = |pid, open, cgroup: Option<&str>| {
