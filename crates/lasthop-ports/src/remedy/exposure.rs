@@ -48,7 +48,7 @@ fn of_the_program(address: SocketAddr, owner: Option<&Owner>) -> Vec<Step> {
             "postgresql.conf, and a restart",
             ["listen_addresses = 'localhost'"],
         )],
-        (_, "redis-server") => vec![lines("redis.conf, and a restart", ["bind 127.0.0.1 ::1"])],
+        (_, "redis-server") => vec![lines("redis.conf, and a restart", ["bind 127.0.0.1"])],
         (_, "mysqld" | "mariadbd") => vec![lines(
             "my.cnf, below [mysqld], and a restart",
             ["bind-address = 127.0.0.1"],

@@ -98,7 +98,7 @@ fn each_program_is_told_its_own_setting() {
         ("java", Program::Java, "server.address=127.0.0.1"),
         ("docker-proxy", Program::Go, "-p 127.0.0.1:3000:PORT"),
         ("postgres", Program::Other, "listen_addresses = 'localhost'"),
-        ("redis-server", Program::Other, "bind 127.0.0.1 ::1"),
+        ("redis-server", Program::Other, "bind 127.0.0.1"),
         ("mariadbd", Program::Other, "bind-address = 127.0.0.1"),
         ("php-fpm", Program::Other, "listen = 127.0.0.1:3000"),
     ] {
