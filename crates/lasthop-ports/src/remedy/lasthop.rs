@@ -1,9 +1,12 @@
 //! What to write into a lasthop.toml. Source: docs/configuration.md and docs/ports.md.
 
-use super::generic::{AS_BEFORE, NEW_PEERS, SOCKET, let_app_listen};
-use super::paste::{lines, shell};
+use super::generic::{NEW_PEERS, SOCKET, let_app_listen};
+use super::paste::{lines, shell, words};
 use super::{Plight, Ways};
 use crate::finding::{Remedy, Step};
+
+/// This version reads its configuration once.
+const AS_BEFORE: &str = "put back the lines as they were and restart lasthop";
 
 pub(super) const WAYS: Ways = Ways {
     unix,
@@ -21,6 +24,7 @@ fn unix(plight: &Plight<'_>) -> Option<Remedy> {
                 [format!("targets = [\"unix:{SOCKET}\"]")],
             ),
             check(),
+            restart(),
         ],
         undo: vec![AS_BEFORE.to_owned()],
         risk: Some(
@@ -38,6 +42,7 @@ fn addresses(plight: &Plight<'_>) -> Option<Remedy> {
                 ["source = \"auto\""],
             ),
             check(),
+            restart(),
         ],
         undo: vec![AS_BEFORE.to_owned()],
         risk: plight
@@ -56,6 +61,7 @@ fn fewer(plight: &Plight<'_>) -> Option<Remedy> {
                 ["keepalive = { idle = 256, timeout = \"1500ms\" }"],
             ),
             check(),
+            restart(),
         ],
         undo: vec![AS_BEFORE.to_owned()],
         risk: None,
@@ -64,4 +70,10 @@ fn fewer(plight: &Plight<'_>) -> Option<Remedy> {
 
 fn check() -> Step {
     shell(["lasthop check /etc/lasthop/lasthop.toml"])
+}
+
+fn restart() -> Step {
+    words(
+        "Then restart lasthop: SIGTERM lets it finish what is under way, and the configuration is read at the start.",
+    )
 }

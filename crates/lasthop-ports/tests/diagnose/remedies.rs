@@ -88,6 +88,20 @@ fn nginx_is_given_its_own_lines() {
 }
 
 #[test]
+fn lasthop_is_restarted_because_it_reads_its_configuration_once() {
+    let all = remedies(default_host(), group(28_232), Program::Lasthop);
+    let of_ours: Vec<_> = all
+        .iter()
+        .filter(|one| one.starts_with("lasthop:"))
+        .collect();
+    assert_eq!(of_ours.len(), 2);
+    for remedy in of_ours {
+        assert!(remedy.contains("Then restart lasthop"), "{remedy}");
+        assert!(!remedy.contains("reload"), "{remedy}");
+    }
+}
+
+#[test]
 fn an_app_that_listens_on_every_address_is_spread_over_by_its_addresses() {
     for (program, line) in [
         (Program::Nginx, "server 127.0.0.4:3000;"),
