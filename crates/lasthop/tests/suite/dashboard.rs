@@ -1,13 +1,19 @@
 //! The dashboard of a running lasthop: over the wire, and in a real browser while source ports run out.
+//!
+//! `LASTHOP_DASHBOARD_PICTURE=docs/images/dashboard.png cargo test -p lasthop --test suite dashboard` makes the picture
+//! of docs/dashboard.md anew; an absolute path is safest, and a release build is quicker.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::support::browser::Browser;
+use crate::support::browser::{Browser, decoded};
 use crate::support::misbehave::app_that_answers;
 use crate::support::namespace::{raise_descriptors, with_ports_for};
 use crate::support::programs::{chromium, skip};
 use crate::support::{
-    Address, After, Answer, Client, Crowd, CrowdApp, Lasthop, PATIENCE, Place, Setup, TempDir,
+    Address, After, Answer, App, Client, Crowd, CrowdApp, Lasthop, PATIENCE, Place, Setup, TempDir,
 };
 
 const ADMIN: &str = "[admin]\naddress = \"127.0.0.1:0\"";
@@ -78,8 +84,7 @@ fn every_page_may_load_its_own_files_and_nothing_else() {
     ] {
         assert_eq!(get(&proxy, path, "").status(), status, "{path}");
     }
-    let head = Client::connect(&proxy.admin());
-    let mut head = head;
+    let mut head = Client::connect(&proxy.admin());
     head.send("HEAD / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
     assert_eq!(head.answer_to("HEAD").status(), 200);
 }
@@ -136,22 +141,24 @@ fn a_browser_is_asked_for_the_token_as_a_password() {
     assert_eq!(get(&proxy, "/events", "").status(), 401);
 }
 
-/// A stream of events whose first bytes have come; the connection stays open for as long as it is kept.
-fn stream(proxy: &Lasthop) -> Result<Client, Answer> {
+/// A stream of events whose head has come; the connection stays open for as long as it is kept.
+fn stream(proxy: &Lasthop) -> Client {
     let mut client = Client::connect(&proxy.admin());
     client.send("GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\nLast-Event-ID: 7\r\n\r\n");
     let head = client.head();
-    if head.status() == 200 {
-        return Ok(client);
-    }
-    Err(get(proxy, "/events", ""))
+    assert_eq!(head.status(), 200);
+    assert_eq!(
+        head.field("content-type"),
+        Some("text/event-stream; charset=utf-8")
+    );
+    client
 }
 
 #[test]
 fn half_of_the_connections_may_be_live_and_a_scraper_always_gets_in() {
     let proxy = proxy();
-    let streams: Vec<Client> = (0..32).map(|_| stream(&proxy).expect("a stream")).collect();
-    let refused = stream(&proxy).err().expect("no more streams");
+    let streams: Vec<Client> = (0..32).map(|_| stream(&proxy)).collect();
+    let refused = get(&proxy, "/events", "");
     assert_eq!(refused.status(), 503);
     assert_eq!(refused.field("retry-after"), Some("10"));
     assert_eq!(get(&proxy, "/metrics", "").status(), 200);
@@ -163,20 +170,59 @@ fn half_of_the_connections_may_be_live_and_a_scraper_always_gets_in() {
 #[test]
 fn a_live_page_does_not_hold_up_the_end() {
     let mut proxy = proxy();
-    let stream = stream(&proxy).expect("a stream");
+    let stream = stream(&proxy);
     proxy.signal("TERM");
     assert!(proxy.ends_within(PATIENCE).is_some());
     drop(stream);
 }
 
-/// A proxy that takes the kernel's choice of ports; its clients need none.
-fn short_of_ports(dir: &TempDir) -> Lasthop {
+/// A proxy that takes the kernel's choice of ports towards one app, and has another on a Unix socket. Its clients need none.
+fn short_of_ports(dir: &TempDir, other: &App) -> Lasthop {
     raise_descriptors();
     let front = format!("unix:{}", dir.join("front.sock").display());
-    let app = Setup::to(&["127.0.0.1:3000"]).upstream("source = \"kernel\"");
+    let app = Setup::to(&["127.0.0.1:3000"])
+        .upstream("source = \"kernel\"\nqueue = { timeout = \"1s\" }");
     // A namespace of its own has all ports; one that the kernel chooses would be one of the hundred.
     let admin = ADMIN.replace(":0", ":9180");
-    app.on(&front).more(&admin).start()
+    let more = format!(
+        "{admin}\n[[upstream]]\nname = \"other\"\ntargets = [\"{}\"]\n\
+         [[route]]\npath = \"/other\"\nupstream = \"other\"",
+        other.target()
+    );
+    app.on(&front).more(&more).start()
+}
+
+/// Requests to the other app, at the pace of a quiet site, until dropped.
+struct Traffic {
+    goes_on: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Traffic {
+    fn to(proxy: &Lasthop) -> Self {
+        let goes_on = Arc::new(AtomicBool::new(true));
+        let (mut client, sends) = (proxy.client(), Arc::clone(&goes_on));
+        let thread = std::thread::spawn(move || {
+            while sends.load(Ordering::Relaxed) {
+                assert_eq!(client.request("/other").status(), 200);
+                // tidy: the pace itself; a chart wants some requests and a busy machine not many
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        Self {
+            goes_on,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        self.goes_on.store(false, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("all of it was answered");
+        }
+    }
 }
 
 /// Whether the ports in use have been at the wall for as many seconds, as the chart tells them.
@@ -202,7 +248,9 @@ fn a_plateau_is_seen_in_a_browser_its_finding_leads_to_the_remedy_and_a_reload_k
     with_ports_for("40000 40099", 2 * LONG, || {
         let app = CrowdApp::at("127.0.0.1:3000", After::Keeps);
         let dir = TempDir::new();
-        let proxy = short_of_ports(&dir);
+        let other = app_that_answers(Place::Unix);
+        let proxy = short_of_ports(&dir, &other);
+        let traffic = Traffic::to(&proxy);
         let Address::Tcp(admin) = proxy.admin() else {
             panic!("an admin address on TCP");
         };
@@ -216,8 +264,13 @@ fn a_plateau_is_seen_in_a_browser_its_finding_leads_to_the_remedy_and_a_reload_k
             PATIENCE,
         );
         let mut crowd = Crowd::new();
-        crowd.join(&proxy, 100);
-        app.wait_for_open(100);
+        for count in [30, 60, 100] {
+            crowd.join(&proxy, count - app.open());
+            app.wait_for_open(count);
+            let legend = "document.querySelector('#chart-ports .legend')?.textContent";
+            browser.wait_until(&format!("{legend}?.includes(':3000 {count}')"), LONG);
+        }
+        assert_eq!(crowd.try_join(&proxy, 8).len(), 8, "nobody else gets in");
         browser.wait_until("document.querySelector('.finding.critical')", LONG);
         browser.wait_until(&flat_for(12), LONG);
 
@@ -248,7 +301,7 @@ fn a_plateau_is_seen_in_a_browser_its_finding_leads_to_the_remedy_and_a_reload_k
             assert!(is_ours, "{url}");
         }
         assert_eq!(browser.complaints(), Vec::<String>::new());
-        drop(proxy);
+        drop((traffic, proxy));
         browser.wait_until(
             "document.getElementById('live').textContent.startsWith('connection lost')",
             PATIENCE,
@@ -259,8 +312,8 @@ fn a_plateau_is_seen_in_a_browser_its_finding_leads_to_the_remedy_and_a_reload_k
 fn the_plateau_is_in_the_picture(browser: &mut Browser, address: &str) {
     let picture = browser.picture("#plot-ports > svg");
     if let Some(path) = std::env::var_os("LASTHOP_DASHBOARD_PICTURE") {
-        let whole = browser.picture("body");
-        std::fs::write(path, whole).expect("a file for the picture, in base64");
+        let picture = browser.picture_down_to("#charts");
+        std::fs::write(path, decoded(&picture)).expect("a file for the picture");
     }
     let rows = browser.rows(&picture, &[WALL, LINE]);
     let width = 300;
@@ -300,7 +353,7 @@ fn wait_for_an_update(browser: &mut Browser) {
 
 fn what_is_open_and_where_the_focus_is_survives_an_update(browser: &mut Browser) {
     browser.evaluate(
-        "document.getElementById('figures-sockets').open = true; document.getElementById('plot-requests').focus()",
+        "document.querySelector('#figures-sockets summary').click(); document.getElementById('plot-requests').focus()",
     );
     wait_for_an_update(browser);
     assert_eq!(
@@ -315,7 +368,7 @@ fn what_is_open_and_where_the_focus_is_survives_an_update(browser: &mut Browser)
         browser.evaluate("document.activeElement.id"),
         "plot-requests"
     );
-    browser.evaluate("document.getElementById('figures-sockets').open = false");
+    browser.evaluate("document.querySelector('#figures-sockets summary').click()");
     // Paused, nothing moves, and it says so.
     browser.evaluate("document.getElementById('pause').click()");
     assert_eq!(

@@ -28,16 +28,19 @@ pub(super) fn span(window: Window, first_ms: u64, now_ms: u64) -> Span {
     // The whole, between two labels of the axis, between two rows of the table.
     let shapes = match window {
         Window::TenMinutes => [
+            (MINUTE, MINUTE / 6, MINUTE / 12),
             (2 * MINUTE, MINUTE / 2, MINUTE / 6),
             (5 * MINUTE, MINUTE, MINUTE / 2),
             (10 * MINUTE, 2 * MINUTE, MINUTE),
         ],
         Window::ThreeHours => [
-            (HOUR / 2, 5 * MINUTE, 5 * MINUTE),
-            (HOUR, 10 * MINUTE, 5 * MINUTE),
+            (HOUR / 4, HOUR / 12, HOUR / 60),
+            (HOUR / 2, HOUR / 12, HOUR / 20),
+            (HOUR, HOUR / 6, HOUR / 12),
             (3 * HOUR, HOUR / 2, HOUR / 4),
         ],
         Window::Day => [
+            (3 * HOUR, HOUR / 2, HOUR / 4),
             (6 * HOUR, HOUR, HOUR / 2),
             (12 * HOUR, 2 * HOUR, HOUR),
             (24 * HOUR, 4 * HOUR, 2 * HOUR),
@@ -45,7 +48,7 @@ pub(super) fn span(window: Window, first_ms: u64, now_ms: u64) -> Span {
     };
     let is_enough = |(whole_ms, ..): &(u64, u64, u64)| now_ms.saturating_sub(first_ms) <= *whole_ms;
     let shape = shapes.into_iter().find(is_enough);
-    let (whole_ms, tick_ms, row_ms) = shape.unwrap_or(shapes[2]);
+    let (whole_ms, tick_ms, row_ms) = shape.unwrap_or(shapes[3]);
     Span {
         from_ms: now_ms.saturating_sub(whole_ms),
         to_ms: now_ms,

@@ -197,13 +197,24 @@ impl Browser {
         self.call("Emulation.setDeviceMetricsOverride", size);
     }
 
-    /// A picture as PNG in base64: of the first element that a selector finds, or of the whole page.
+    /// A picture as PNG in base64 of the first element that a selector finds.
     pub(crate) fn picture(&mut self, selector: &str) -> String {
-        let place = self.evaluate(&format!(
+        self.picture_of(&format!(
             "(() => {{ const it = document.querySelector({selector:?}).getBoundingClientRect();
                 return {{ x: it.x + scrollX, y: it.y + scrollY, width: it.width, height: it.height, scale: 1 }}; }})()"
-        ));
-        let parameters = json!({"clip": place, "captureBeyondViewport": true});
+        ))
+    }
+
+    /// The same of the page from its top to the end of that element.
+    pub(crate) fn picture_down_to(&mut self, selector: &str) -> String {
+        self.picture_of(&format!(
+            "(() => {{ const end = document.querySelector({selector:?}).getBoundingClientRect().bottom;
+                return {{ x: 0, y: 0, width: innerWidth, height: end + scrollY + 16, scale: 1 }}; }})()"
+        ))
+    }
+
+    fn picture_of(&mut self, place: &str) -> String {
+        let parameters = json!({"clip": self.evaluate(place), "captureBeyondViewport": true});
         let picture = self.call("Page.captureScreenshot", parameters);
         picture["data"].as_str().expect("a picture").to_owned()
     }
@@ -282,4 +293,20 @@ impl Drop for Browser {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The bytes of base64 (RFC 4648) as the protocol writes it.
+pub(crate) fn decoded(base64: &str) -> Vec<u8> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let value = |byte: u8| {
+        let place = ALPHABET.iter().position(|it| *it == byte);
+        u32::try_from(place.expect("base64")).expect("below 64")
+    };
+    let mut bytes = Vec::new();
+    for group in base64.trim_end_matches('=').as_bytes().chunks(4) {
+        let bits = group.iter().fold(0, |bits, byte| bits << 6 | value(*byte));
+        let bits = bits << (6 * (4 - group.len()));
+        bytes.extend_from_slice(&bits.to_be_bytes()[1..group.len()]);
+    }
+    bytes
 }

@@ -11,6 +11,13 @@
   let again = 0;
   let paused = false;
 
+  // What the visitor has opened or closed; all else is open or closed as the server says.
+  const touched = new Set();
+  document.getElementById("main").addEventListener("click", (event) => {
+    const summary = event.target.closest?.("summary");
+    if (summary?.parentElement.id) touched.add(summary.parentElement.id);
+  });
+
   // A part is replaced only where it differs. What was opened or closed stays so, and so does the focus.
   function put(name, html) {
     const part = document.getElementById(name);
@@ -18,7 +25,7 @@
     next.innerHTML = html;
     const focus = document.activeElement && part.contains(document.activeElement) ? document.activeElement.id : "";
     for (const old of part.querySelectorAll("details[id]")) {
-      const same = next.content.getElementById(old.id);
+      const same = touched.has(old.id) && next.content.getElementById(old.id);
       if (same) same.open = old.open;
     }
     const scrolled = [...part.querySelectorAll(".scroll")].map((it) => it.scrollLeft);
