@@ -87,11 +87,10 @@ impl Watch {
                 ..snapshot.namespace.clone()
             };
         }
+        self.recall(snapshot, begun.at);
         if let Some(before) = &self.before {
-            doctor::continue_from(snapshot, before);
             doctor::carry_over(snapshot, before);
         }
-        self.compare(snapshot, begun.at);
         let findings = diagnose(snapshot);
         let new = self.new_among(&findings, begun.at);
         let search = Spent::now();
@@ -135,6 +134,15 @@ impl Watch {
         self.searched
             .extend(new.iter().map(|finding| (name(finding), now)));
         new
+    }
+
+    /// Has `snapshot` know the counters of some time ago, and the samples of its groups up to the look before. In this order:
+    /// what knows earlier counters already takes no others.
+    fn recall(&mut self, snapshot: &mut Snapshot, now: Instant) {
+        self.compare(snapshot, now);
+        if let Some(before) = &self.before {
+            doctor::continue_from(snapshot, before);
+        }
     }
 
     fn compare(&mut self, snapshot: &mut Snapshot, now: Instant) {
@@ -211,5 +219,30 @@ mod tests {
         let second = watch.look(None);
         assert!(second.snapshot.taken_ms >= first.snapshot.taken_ms);
         assert!(second.snapshot.counters_before.is_some());
+    }
+
+    #[test]
+    fn what_overflowed_half_a_minute_ago_still_counts() {
+        let begun = Instant::now();
+        let mut watch = Watch::default();
+        let mut compared = Vec::new();
+        for (second, overflows) in [(0, 5), (2, 6), (4, 6), (32, 6), (34, 6)] {
+            let mut snapshot = Snapshot::empty(1_000_000 + second * 1_000);
+            snapshot.counters.listen_overflows = Some(overflows);
+            watch.recall(&mut snapshot, begun + Duration::from_secs(second));
+            compared.push(snapshot.counters_before.map(|before| {
+                let overflows = before.counters.listen_overflows;
+                (before.before_ms, overflows)
+            }));
+            watch.before = Some(snapshot);
+        }
+        let expected = [
+            None,
+            Some((2_000, Some(5))),
+            Some((4_000, Some(5))),
+            Some((30_000, Some(6))),
+            Some((32_000, Some(6))),
+        ];
+        assert_eq!(compared, expected);
     }
 }
