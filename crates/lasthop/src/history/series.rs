@@ -28,6 +28,8 @@ struct Series {
     key: GroupKey,
     /// When it was last among the fullest and had a connection.
     full_ms: u64,
+    /// Ports that there were then.
+    limit: u32,
 }
 
 /// The groups that have a number, at most [`SERIES_MAX`].
@@ -44,14 +46,15 @@ impl SeriesTable {
         self.series
             .retain(|series| at_ms.saturating_sub(series.full_ms) <= FORGOTTEN_AFTER_MS);
         for group in fullest(&reading.groups) {
-            self.admit(at_ms, group.key);
+            self.admit(at_ms, &group);
         }
         let of_series = |series: &Series| {
             let group = reading.groups.iter().find(|group| group.key == series.key);
             match group {
                 Some(group) => Some(point(series.id, group)),
                 None if reading.is_complete => {
-                    let limit = reading.groups.first().map_or(0, |group| group.limit);
+                    // Where no connection begins at all nothing says what the limit is, and it is what it was.
+                    let limit = reading.groups.first().map_or(series.limit, |one| one.limit);
                     let key = series.key;
                     let none = GroupReading {
                         key,
@@ -67,9 +70,11 @@ impl SeriesTable {
         self.series.iter().filter_map(of_series).collect()
     }
 
-    fn admit(&mut self, at_ms: u64, key: GroupKey) {
+    fn admit(&mut self, at_ms: u64, group: &GroupReading) {
+        let (key, limit) = (group.key, group.limit);
         if let Some(known) = self.series.iter_mut().find(|series| series.key == key) {
             known.full_ms = at_ms;
+            known.limit = limit;
             return;
         }
         if self.series.len() >= SERIES_MAX {
@@ -84,6 +89,7 @@ impl SeriesTable {
             id: SeriesId(self.next),
             key,
             full_ms: at_ms,
+            limit,
         });
         self.next = self.next.wrapping_add(1);
     }

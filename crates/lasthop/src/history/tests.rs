@@ -221,6 +221,20 @@ fn a_group_without_connections_is_at_zero_where_all_groups_were_read_and_unknown
 }
 
 #[test]
+fn a_host_without_connections_has_the_wall_that_it_had() {
+    let mut history = history();
+    history.push(START, Some(&reading(&[(3000, 5)])), None);
+    history.push(START + 2000, Some(&reading(&[])), None);
+    let last = history.newest().unwrap().host.as_ref().unwrap();
+    let groups: Vec<_> = last
+        .groups
+        .iter()
+        .map(|one| (one.used.max, one.limit))
+        .collect();
+    assert_eq!(groups, [(0.0, 1000)]);
+}
+
+#[test]
 fn a_group_that_was_empty_for_a_day_is_forgotten() {
     let mut history = history();
     history.push(START, Some(&reading(&[(3000, 5)])), None);
