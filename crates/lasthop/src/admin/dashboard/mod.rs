@@ -72,10 +72,11 @@ async fn index(State(live): Shared, uri: Uri) -> Response {
 }
 
 async fn events(State(live): Shared, headers: HeaderMap, uri: Uri) -> Response {
-    // A picture on somebody's page that points here would hold a stream, although that page could read nothing of it.
+    // A picture on somebody's page that points here would hold a stream, although that page could read nothing of it. An
+    // app on another port of this host is somebody as well: the same site, and not the same origin.
     if headers
         .get(FETCH_SITE)
-        .is_some_and(|site| site == "cross-site")
+        .is_some_and(|site| site != "same-origin" && site != "none")
     {
         return plain(
             StatusCode::FORBIDDEN,
