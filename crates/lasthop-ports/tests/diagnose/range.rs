@@ -138,9 +138,15 @@ fn reserved_ports_are_told_by_how_many_they_leave() {
         ),
         (
             "32768 60999",
-            "32768-50767",
+            "32768-46883",
             Some(Severity::Warning),
-            "18,000 of the 28,232 source ports are reserved (63 %), 10,232 are left",
+            "14,116 of the 28,232 source ports are reserved (50 %), 14,116 are left",
+        ),
+        (
+            "32768 60999",
+            "32768-46882",
+            Some(Severity::Note),
+            "14,115 of the 28,232 source ports are reserved (49 %), 14,117 are left",
         ),
         (
             "40000 40009",

@@ -183,6 +183,27 @@ fn where_time_wait_has_the_ports_connections_are_used_again_first() {
 }
 
 #[test]
+fn connections_are_kept_where_a_tenth_of_the_ports_comes_and_goes() {
+    for (held, is_told) in [(2_824, true), (2_823, false)] {
+        let group = waiting(group(28_232 - held), held);
+        let all = remedies(default_host(), group, Program::Nginx);
+        assert_eq!(all.join("\n").contains("keepalive 64;"), is_told, "{held}");
+    }
+}
+
+#[test]
+fn a_listener_of_ipv6_alone_takes_no_connection_of_ipv4() {
+    for (v6only, is_told) in [(false, true), (true, false)] {
+        let mut snapshot = default_host();
+        let mut everywhere = listener("[::]:3000", Vec::new());
+        everywhere.v6only = v6only;
+        snapshot.listeners.push(everywhere);
+        let all = remedies(snapshot, group(28_232), Program::Caddy).join("\n");
+        assert_eq!(all.contains("127.0.0.4:3000"), is_told, "{v6only}");
+    }
+}
+
+#[test]
 fn time_wait_that_passes_in_a_second_needs_no_setting() {
     let all = remedies(default_host(), waiting(group(232), 28_000), Program::Nginx);
     assert!(!all.join("\n").contains("tcp_tw_reuse"));

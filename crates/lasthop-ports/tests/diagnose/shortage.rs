@@ -135,6 +135,8 @@ fn a_rise_that_is_far_from_the_wall_or_slow_or_seen_for_a_moment_is_not_told() {
         ("steep and near", 30, 30, 20_000, true),
         ("far below", 30, 30, 5_600, false),
         ("more than an hour", 100, 1, 20_000, false),
+        ("a little more than an hour", 100, 2, 20_000, false),
+        ("a little less than an hour", 100, 3, 20_000, true),
         ("too short for so long", 5, 2, 22_000, false),
         ("short and soon", 5, 30, 20_000, true),
         ("falling", 30, -30, 20_000, false),

@@ -81,6 +81,12 @@ fn connections_within_the_host_are_left_out_of_the_table_only_where_that_is_a_gr
         finding.remedies[2].undo[1],
         "iptables -t raw -D OUTPUT -o lo -j CT --notrack"
     );
+    for (local, remedies) in [(26_215, 4), (26_214, 2)] {
+        host.groups[0].states.established = local - host.groups[0].time_wait;
+        let finding = one(&host, Code::ConntrackTight);
+        assert_eq!(finding.remedies.len(), remedies, "{local} of 262,144");
+    }
+    host.groups[0].states.established = 200_000;
     host.groups[0].is_local = false;
     assert_eq!(one(&host, Code::ConntrackTight).remedies.len(), 2);
 }
@@ -93,6 +99,23 @@ fn in_a_container_the_rules_are_made_inside_and_the_table_outside() {
     assert_eq!(
         pasted(&finding.remedies[0])[0],
         "sysctl -w net.netfilter.nf_conntrack_max=524288"
+    );
+}
+
+#[test]
+fn the_memory_of_tcp_is_the_hosts_and_set_there() {
+    let mut host = snapshot();
+    host.namespace.pid = Some(77);
+    host.tcp_memory = Some(TcpMemory {
+        pages: 99_000,
+        low_pages: 50_000,
+        pressure_pages: 66_000,
+        limit_pages: 100_000,
+    });
+    let finding = one(&host, Code::TcpMemoryTight);
+    assert_eq!(
+        pasted(&finding.remedies[1])[0],
+        "sysctl -w net.ipv4.tcp_mem=\"75000 99000 150000\""
     );
 }
 
