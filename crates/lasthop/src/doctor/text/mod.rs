@@ -166,7 +166,13 @@ impl Page {
         }
         self.told.push(remedy.clone());
         self.paragraph("  do", &remedy.title);
+        let mut is_after_file = false;
         for step in &remedy.steps {
+            if matches!(step, Step::Shell { .. }) && is_after_file {
+                // Else a command would read as one more line of the file.
+                self.line("", "then run:");
+            }
+            is_after_file = matches!(step, Step::Lines { .. });
             match step {
                 Step::Shell { lines } => self.paste(lines),
                 Step::Lines { place, lines } => {

@@ -111,6 +111,7 @@ warning   127.0.0.1 -> 127.0.0.1:3000: 24,000 of 28,232 ports
   do      Keep connections to the app
           nginx.conf, in upstream {}:
             keepalive 64;
+          then run:
             nginx -s reload
   undo    take the line out again
   risk    none
