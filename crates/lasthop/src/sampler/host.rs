@@ -170,3 +170,32 @@ fn recall(snapshot: &mut Snapshot, sampled: &Sampled) -> Vec<(GroupKey, Forecast
     });
     rising.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_compared_with_those_of_half_a_minute_ago_or_the_first() {
+        let begun = Instant::now();
+        let mut host = Host::default();
+        let mut compared = Vec::new();
+        for (second, overflows) in [(0, 5), (2, 6), (4, 6), (32, 6), (34, 6)] {
+            let mut snapshot = Snapshot::empty(1_000_000 + second * 1_000);
+            snapshot.counters.listen_overflows = Some(overflows);
+            host.compare(&mut snapshot, begun + Duration::from_secs(second));
+            compared.push(snapshot.counters_before.map(|before| {
+                let overflows = before.counters.listen_overflows;
+                (before.before_ms, overflows)
+            }));
+        }
+        let expected = [
+            None,
+            Some((2_000, Some(5))),
+            Some((4_000, Some(5))),
+            Some((30_000, Some(6))),
+            Some((32_000, Some(6))),
+        ];
+        assert_eq!(compared, expected);
+    }
+}

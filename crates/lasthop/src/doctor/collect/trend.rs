@@ -134,6 +134,8 @@ fn append(recent: &mut Vec<Sample>, more: &[Sample]) {
 
 #[cfg(test)]
 mod tests {
+    use lasthop_ports::snapshot::Listener;
+
     use super::*;
 
     fn key() -> GroupKey {
@@ -169,6 +171,30 @@ mod tests {
             (counters.before_ms, counters.counters.listen_drops),
             (2000, Some(7))
         );
+    }
+
+    #[test]
+    fn a_listener_that_dropped_less_than_before_is_another_one() {
+        let with_drops = |at_ms, drops| {
+            let mut snapshot = Snapshot::empty(at_ms);
+            snapshot.listeners.push(Listener {
+                address: "127.0.0.1:3000".parse().unwrap(),
+                v6only: false,
+                queue: 0,
+                backlog: 128,
+                drops: Some(drops),
+                drops_before: None,
+                local_clients: 0,
+                remote_clients: 0,
+                owners: Vec::new(),
+            });
+            snapshot
+        };
+        for (then, now, before) in [(5, 7, Some(5)), (5, 5, Some(5)), (5, 4, None)] {
+            let mut later = with_drops(3000, now);
+            continue_from(&mut later, &with_drops(1000, then));
+            assert_eq!(later.listeners[0].drops_before, before, "{then} {now}");
+        }
     }
 
     #[test]

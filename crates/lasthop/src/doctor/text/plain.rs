@@ -78,6 +78,8 @@ mod tests {
             ("a\nb\r\t\0", "a\\u{a}b\\u{d}\\u{9}\\u{0}"),
             ("\u{9b}31m", "\\u{9b}31m"),
             ("a\u{202e}b", "a\\u{202e}b"),
+            ("a\u{200f}b\u{200b}", "a\\u{200f}b\\u{200b}"),
+            ("\u{2066}a\u{feff}", "\\u{2066}a\\u{feff}"),
             ("größe", "größe"),
         ] {
             assert_eq!(printable(text), expected);
