@@ -232,9 +232,8 @@ impl Chart {
         }
         html.raw("<text class=\"wall\" x=\"4\"")
             .attribute("y", Px(if is_far { 12.0 } else { y - 7.0 }));
-        html.raw(">").text(&wall.label);
-        html.raw(if is_far { ", far above" } else { "" })
-            .raw("</text>");
+        html.raw(if is_far { ">↑ " } else { ">" });
+        html.text(&wall.label).raw("</text>");
     }
 
     /// The highest value of each span of time, so that no peak is lost.
@@ -404,9 +403,9 @@ mod tests {
     }
 
     #[test]
-    fn a_wall_far_above_is_told_in_words() {
+    fn a_wall_far_above_is_told_and_not_drawn() {
         let html = chart(vec![line(&[(0, 12.0)])], Some(28_232.0)).html(SPAN);
-        assert!(html.as_str().contains("wall: 28232, far above</text>"));
+        assert!(html.as_str().contains(">↑ wall: 28232</text>"));
         assert!(!html.as_str().contains("class=\"wall\" x1"));
     }
 

@@ -313,7 +313,7 @@ impl Source<'_> {
             lines: vec![self.own("clients", |own| Some(own.clients.max)), in_use],
             wall: limit.map(|limit| Wall {
                 label: format!(
-                    "limit: {} descriptors, {} in use",
+                    "limit: {} descriptors, {} used",
                     count(to_count(limit.into())),
                     percent(now, to_count(limit.into()))
                 ),

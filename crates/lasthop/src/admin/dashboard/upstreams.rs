@@ -66,7 +66,7 @@ fn pool(view: &View, index: usize, html: &mut Html) {
     number("idle", connections.idle);
     number("connecting", connections.connecting);
     number("waiting", queue);
-    number("of at most", upstream.queue.size as u64);
+    number("queue size", upstream.queue.size as u64);
     number("reused", view.upstream(index, |it| it.reused.value()));
     number("spilled", view.upstream(index, |it| it.spilled.value()));
     number("retried", view.upstream(index, |it| it.retried.value()));
@@ -127,7 +127,7 @@ fn groups(snapshot: &Snapshot, html: &mut Html) {
     }
     let limit = u64::from(snapshot.port_limit().unwrap_or(0));
     html.raw("<section class=\"upstream\" aria-labelledby=\"groups\"><h3 id=\"groups\">The whole host</h3>");
-    html.raw("<p class=\"targets\">Connections that begin here, whoever has them</p>");
+    html.raw("<p class=\"results\">Connections that begin here, whoever has them</p>");
     html.raw("<div class=\"scroll\"><table class=\"pairs\"><caption>Fullest groups of connections of this host</caption><thead><tr>");
     html.raw("<th scope=\"col\">Source → destination</th><th scope=\"col\">In use</th><th scope=\"col\">of</th>");
     html.raw(
