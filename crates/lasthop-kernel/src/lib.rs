@@ -24,6 +24,7 @@ pub mod namespace;
 pub mod owner;
 pub mod probe;
 pub mod process;
+pub mod regular;
 pub mod route;
 pub mod sock_diag;
 pub mod socket;

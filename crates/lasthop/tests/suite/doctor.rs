@@ -289,6 +289,46 @@ fn unix_targets_of_a_configuration_are_looked_at() {
 }
 
 #[test]
+fn a_process_that_names_a_fifo_as_its_configuration_does_not_stop_the_doctor() {
+    namespace::with_ports(HUNDRED_PORTS, || {
+        let dir = TempDir::new();
+        let fifo = dir.join("fifo");
+        let made = Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.expect("mkfifo").success());
+        // Both are a shell that runs the script `run` and waits there for the end of its input.
+        std::fs::write(dir.join("run"), "echo ready; read end\n").expect("a file");
+        let mut impostors = Vec::new();
+        for (name, words) in [("nginx", &["run", "-c"][..]), ("lasthop", &["run"])] {
+            std::fs::copy("/bin/sh", dir.join(name)).expect("a program");
+            let mut command = Command::new(dir.join(name));
+            command.args(words).arg(&fifo).current_dir(dir.path());
+            command.stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut child = command.spawn().expect("a shell");
+            let stdout = Lines::of(child.stdout.take().expect("a pipe"));
+            stdout.nth_with("ready", 0, PATIENCE).expect("a process");
+            impostors.push(child);
+        }
+        let mut doctor = command(&["--json"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let stdout = Lines::of(doctor.stdout.take().expect("a pipe"));
+        let ended = stdout.ends_within(PATIENCE);
+        if !ended {
+            doctor.kill().expect("a child of ours");
+        }
+        doctor.wait().expect("a child");
+        assert!(ended, "it waits for a writer that never comes");
+        let told = stdout.find(|line| line.contains("not a regular file"), PATIENCE);
+        told.expect("what was not read is told");
+        for mut impostor in impostors {
+            drop(impostor.stdin.take());
+            impostor.wait().expect("a child of ours");
+        }
+    });
+}
+
+#[test]
 fn a_configuration_that_is_refused_is_wrong_usage() {
     let dir = TempDir::new();
     let config = dir.join("lasthop.toml");

@@ -2,14 +2,14 @@
 //!
 //! Reads the file that a running proxy was started with and the files that belong to it, and no others: a file that lies
 //! beside them may be of use to nobody. Only files that this process sees as the proxy does: not those of a container.
+//! Anybody may call a process `nginx` and write a path behind its name, so nothing but regular files is opened.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use lasthop_kernel::namespace;
 use lasthop_kernel::process::{self, ProcessIdentity};
+use lasthop_kernel::{namespace, regular};
 use lasthop_ports::snapshot::Program;
 
 use super::spelling::{fits, spelled};
@@ -94,7 +94,10 @@ pub(super) fn sockets(config: Option<&Path>, unseen: &mut Vec<String>) -> Vec<Co
     }
     for file in of_lasthop.into_iter().filter(|file| file.is_file()) {
         // A file that is refused is the business of `lasthop check`.
-        let Ok(config) = Config::from_file(&file) else {
+        let Ok(text) = text(&file) else {
+            continue;
+        };
+        let Ok(config) = Config::from_toml(&file.display().to_string(), &text) else {
             continue;
         };
         let targets = config.upstreams.into_iter().flat_map(|one| one.targets);
@@ -308,7 +311,7 @@ fn text(file: &Path) -> io::Result<String> {
         return Err(io::Error::other("it is no regular file"));
     }
     let mut bytes = Vec::new();
-    let mut reader = File::open(file)?.take(FILE_BYTES_MAX + 1);
+    let mut reader = regular::open(file)?.take(FILE_BYTES_MAX + 1);
     reader.read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(io::ErrorKind::FileTooLarge.into());
