@@ -14,6 +14,9 @@ use crate::snapshot::{Listener, Owner, Snapshot};
 /// Of a queue's places, in percent: from here on a burst of a quarter of them is dropped.
 const WARNING_PERCENT: u64 = 75;
 
+/// A shorter queue says nothing by being full at one moment: with `listen(fd, 0)` one connection on its way fills it.
+const PLACES_MIN: u64 = 4;
+
 /// The listeners on one address, as one: with `SO_REUSEPORT` there is one for each worker.
 struct Address<'a> {
     address: SocketAddr,
@@ -36,10 +39,11 @@ pub(super) fn rule(snapshot: &Snapshot) -> Vec<Finding> {
             findings.push(of_listener(snapshot, at, lost.filter(|_| is_losing)));
         }
     }
+    let is_told = addresses
+        .iter()
+        .any(|at| at.dropped.is_some_and(|dropped| dropped > 0));
     if let Some(lost) = lost
-        && findings
-            .iter()
-            .all(|finding| finding.severity < Severity::Critical)
+        && !is_told
     {
         findings.push(of_nobody(snapshot, lost));
     }
@@ -57,6 +61,18 @@ struct Lost {
     /// For any reason, those included.
     drops: u64,
     ms: u64,
+}
+
+impl Lost {
+    /// Only a full queue is known to hurt: the kernel counts as drops as well what a filter refuses, and what it has no
+    /// memory or no room among unfinished handshakes for.
+    const fn severity(self) -> Severity {
+        if self.overflows > 0 {
+            Severity::Critical
+        } else {
+            Severity::Warning
+        }
+    }
 }
 
 fn lost(snapshot: &Snapshot) -> Option<Lost> {
@@ -113,7 +129,8 @@ fn places(listener: &Listener) -> u64 {
 }
 
 fn is_tight(listener: &Listener) -> bool {
-    u64::from(listener.queue) * 100 >= places(listener) * WARNING_PERCENT
+    let places = places(listener);
+    places >= PLACES_MIN && u64::from(listener.queue) * 100 >= places * WARNING_PERCENT
 }
 
 fn of_listener(snapshot: &Snapshot, at: &Address<'_>, lost: Option<Lost>) -> Finding {
@@ -121,7 +138,7 @@ fn of_listener(snapshot: &Snapshot, at: &Address<'_>, lost: Option<Lost>) -> Fin
     let of_places = format!("{} of {}", count(queue), counted(places, "place"));
     let (severity, headline) = match (lost, at.dropped) {
         (Some(lost), Some(dropped)) => (
-            Severity::Critical,
+            lost.severity(),
             format!(
                 "{}: {} dropped in {}; {of_places} in the queue taken at this moment",
                 at.address,
@@ -196,11 +213,11 @@ fn of_nobody(snapshot: &Snapshot, lost: Lost) -> Finding {
     let why = if lost.overflows > 0 {
         "which listener's queue was full is not known"
     } else {
-        "no queue was full: handshakes were dropped for want of memory or of room for unfinished ones"
+        "no queue was full: a filter refuses handshakes, or there is no memory or no room among the unfinished ones"
     };
     Finding {
         code: Code::ListenBacklogOverflow,
-        severity: Severity::Critical,
+        severity: lost.severity(),
         headline: format!(
             "{} dropped by listeners in {}",
             counted(lost.drops, "connection"),

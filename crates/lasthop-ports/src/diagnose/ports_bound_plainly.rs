@@ -29,6 +29,8 @@ fn plain(snapshot: &Snapshot) -> Option<Finding> {
     if holders.sockets == 0 || limit == 0 {
         return None;
     }
+    // Two sockets can hold one port, on two addresses.
+    let held = holders.sockets.min(limit);
     let owners = owners(holders);
     let by = match owners.as_slice() {
         [] => String::new(),
@@ -36,11 +38,11 @@ fn plain(snapshot: &Snapshot) -> Option<Finding> {
     };
     let headline = format!(
         "{} of {} ports are kept from everybody{by} ({} %)",
-        count(holders.sockets),
+        count(held),
         count(limit),
-        part(holders.sockets, limit)
+        part(held, limit)
     );
-    let severity = if is_part(holders.sockets, limit, WARNING_PERCENT) {
+    let severity = if is_part(held, limit, WARNING_PERCENT) {
         Severity::Warning
     } else {
         Severity::Note
@@ -51,7 +53,7 @@ fn plain(snapshot: &Snapshot) -> Option<Finding> {
         headline,
         subject: Subject::Namespace,
         usage: Some(Amount {
-            used: holders.sockets.into(),
+            used: held.into(),
             limit: limit.into(),
             unit: "ports",
         }),

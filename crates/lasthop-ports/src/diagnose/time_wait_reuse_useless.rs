@@ -12,6 +12,9 @@ use crate::snapshot::Snapshot;
 /// From this part of a pair's ports on, in percent: below, TIME_WAIT takes nothing that anybody misses.
 const HELD_PERCENT: u32 = 10;
 
+/// From this part on it is a warning: as much again, and half of the pair is gone to nothing.
+const WARNING_PERCENT: u32 = 25;
+
 pub(super) fn rule(snapshot: &Snapshot) -> Vec<Finding> {
     let useless = views(snapshot).filter(|view| {
         view.waits_long() && is_part(view.group.time_wait_held, view.limit, HELD_PERCENT)
@@ -24,7 +27,12 @@ pub(super) fn rule(snapshot: &Snapshot) -> Vec<Finding> {
             count(held),
             why(view)
         );
-        let mut finding = view.finding(Code::TimeWaitReuseUseless, Severity::Warning, headline);
+        let severity = if is_part(held, view.limit, WARNING_PERCENT) {
+            Severity::Warning
+        } else {
+            Severity::Note
+        };
+        let mut finding = view.finding(Code::TimeWaitReuseUseless, severity, headline);
         finding.usage = Some(Amount {
             used: held.into(),
             limit: view.limit.into(),

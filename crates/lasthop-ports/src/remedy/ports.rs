@@ -44,9 +44,14 @@ pub(crate) fn wider(snapshot: &Snapshot, ports: &PortSettings) -> Option<Remedy>
     if gain < now.saturating_mul(WIDER_PERCENT_MIN) {
         return None;
     }
-    let more = gain
-        .checked_div(now)
-        .map_or_else(String::new, |percent| format!(", +{} %", count(percent)));
+    let more = gain.checked_div(now).map_or_else(String::new, |percent| {
+        // Beyond that a factor is easier to read.
+        if percent < 1_000 {
+            format!(", +{percent} %")
+        } else {
+            format!(", {} times as many", count(then / now))
+        }
+    });
     let mut remedy = sysctl::set(
         &snapshot.namespace,
         &Setting {

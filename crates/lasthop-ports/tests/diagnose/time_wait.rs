@@ -123,11 +123,20 @@ fn a_setting_that_does_not_help_is_named() {
         settings(&mut snapshot).tcp_timestamps = timestamps;
         let finding = the(&snapshot, Code::TimeWaitReuseUseless);
         assert_eq!(finding.headline, headline);
-        assert_eq!(finding.severity, Severity::Warning);
+        assert_eq!(finding.severity, Severity::Note);
         assert_eq!(finding.remedies.len(), 1);
         let text = text(&finding.remedies[0]);
         assert!(text.contains("# sysctl -w net.ipv4.tcp_t"), "{text}");
         assert_eq!(codes(&snapshot), ["time-wait-reuse-useless"]);
+    }
+}
+
+#[test]
+fn a_setting_that_does_not_help_is_a_warning_from_a_quarter_of_the_ports_on() {
+    for (held, severity) in [(7_057, Severity::Note), (7_058, Severity::Warning)] {
+        let snapshot = with(bridge(0, held));
+        let finding = the(&snapshot, Code::TimeWaitReuseUseless);
+        assert_eq!(finding.severity, severity, "{held}");
     }
 }
 

@@ -69,10 +69,10 @@ fn what_nobody_in_particular_dropped_is_told_of_the_namespace() {
         finding.headline,
         "7 connections dropped by listeners in 1.0 s"
     );
-    // Handshakes that are dropped for another reason hurt as much, and are not called a full queue.
+    // What is dropped for another reason may be a filter's doing, and is not called a full queue.
     host.counters = drops(5_000, 5_007);
     let finding = one(&host, Code::ListenBacklogOverflow);
-    assert_eq!(finding.severity, Critical);
+    assert_eq!(finding.severity, Warning);
     assert!(
         finding.evidence[0].starts_with("no queue was full"),
         "{finding:?}"
@@ -86,9 +86,11 @@ fn a_queue_warns_from_three_quarters_on() {
         (96, 128, None),
         (97, 128, Some(Warning)),
         (129, 128, Some(Warning)),
-        (1, 1, None),
-        (2, 1, Some(Warning)),
-        (1, 0, Some(Warning)),
+        (2, 3, None),
+        (3, 3, Some(Warning)),
+        // Too short to say anything at one moment.
+        (3, 2, None),
+        (1, 0, None),
         (0, 0, None),
         (u32::MAX, u32::MAX, Some(Warning)),
     ] {
