@@ -234,7 +234,8 @@ impl Drop for Traffic {
     }
 }
 
-/// Whether the ports in use have been at the wall for as many seconds, as the chart tells them.
+/// Whether the ports in use have been at the wall for as many seconds and a tenth of the axis, as the chart tells them: on a
+/// slow machine the axis has become longer by then.
 fn flat_for(seconds: u32) -> String {
     format!(
         "(() => {{
@@ -243,7 +244,8 @@ fn flat_for(seconds: u32) -> String {
             const told = (line?.dataset.v ?? '').split(' ').map((it) => it.split(':'));
             const first = told.find((it) => it[1] === '100');
             const end = told.at(-1);
-            return first && Number(end[0]) - Number(first[0]) >= {seconds};
+            const flat = first && Number(end[0]) - Number(first[0]);
+            return first && flat >= {seconds} && flat >= (plot.dataset.to - plot.dataset.from) / 10_000;
         }})()"
     )
 }
