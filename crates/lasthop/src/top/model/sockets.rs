@@ -24,6 +24,9 @@ pub const SHOWN_STATES: [(&str, &str); 7] = [
 /// States that are shown even where there are none.
 const ALWAYS_SHOWN: usize = 2;
 
+/// A line that stays below this part of the highest one is none that anybody sees; the details have its number.
+const SEEN_PART: f64 = 0.005;
+
 /// Lines that fit beside each other and can be told apart.
 const LINES_MAX: usize = 5;
 
@@ -44,7 +47,12 @@ impl Model {
             })
             .collect();
         let mut others = lines.split_off(ALWAYS_SHOWN);
-        others.retain(|line| line.peak() > 0.0);
+        let highest = lines
+            .iter()
+            .chain(&others)
+            .map(Line::peak)
+            .fold(0.0, f64::max);
+        others.retain(|line| line.peak() > highest * SEEN_PART);
         others.sort_by(|a, b| b.peak().total_cmp(&a.peak()));
         lines.extend(others.into_iter().take(LINES_MAX - ALWAYS_SHOWN));
         self.chart(lines)

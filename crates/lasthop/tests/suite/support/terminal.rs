@@ -27,12 +27,32 @@ pub(crate) struct Terminal {
     seen: Arc<(Mutex<Screen>, Condvar)>,
 }
 
+/// One place on a screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cell {
+    pub(crate) sign: char,
+    /// Of the sixteen colours of a terminal; none: its own.
+    pub(crate) colour: Option<u8>,
+    pub(crate) is_bold: bool,
+}
+
+impl Default for Cell {
+    fn default() -> Self {
+        Self {
+            sign: ' ',
+            colour: None,
+            is_bold: false,
+        }
+    }
+}
+
 /// What is to be seen.
 #[derive(Debug, Default)]
 pub(crate) struct Screen {
     size: (usize, usize),
-    cells: Vec<Vec<char>>,
+    cells: Vec<Vec<Cell>>,
     at: (usize, usize),
+    pen: Cell,
     /// Whether the other screen is shown, the one without a past.
     pub(crate) is_other: bool,
     /// Whether the cursor is hidden.
@@ -197,7 +217,7 @@ impl Screen {
     }
 
     fn clear(&mut self) {
-        self.cells = vec![vec![' '; self.size.0]; self.size.1];
+        self.cells = vec![vec![Cell::default(); self.size.0]; self.size.1];
     }
 
     /// The lines, without spaces at their ends.
@@ -205,7 +225,7 @@ impl Screen {
         let lines = self
             .cells
             .iter()
-            .map(|line| line.iter().collect::<String>());
+            .map(|line| line.iter().map(|cell| cell.sign).collect::<String>());
         lines.map(|line| format!("{}\n", line.trim_end())).collect()
     }
 
@@ -268,15 +288,35 @@ impl Screen {
                     (numbers.next().unwrap_or(1), numbers.next().unwrap_or(1));
                 self.at = (column.saturating_sub(1), row.saturating_sub(1));
             }
-            (colours, "m") => {
-                let is_colour = |part: &str| {
-                    let number = part.parse().unwrap_or(0);
-                    matches!(number, 30..=38 | 40..=48 | 90..=107)
-                };
-                self.is_coloured |= colours.split(';').any(is_colour);
-            }
+            (looks, "m") => self.look(looks),
             _ => {}
         }
+    }
+
+    /// Select Graphic Rendition (ECMA-48), as far as it is used: bold, and the colours 0 to 15.
+    fn look(&mut self, looks: &str) {
+        let mut numbers = looks.split(';').map(|part| part.parse::<u8>().unwrap_or(0));
+        while let Some(number) = numbers.next() {
+            match number {
+                0 => self.pen = Cell::default(),
+                1 => self.pen.is_bold = true,
+                22 => self.pen.is_bold = false,
+                38 => {
+                    let _indexed = numbers.next();
+                    self.pen.colour = numbers.next();
+                    self.is_coloured = true;
+                }
+                39 => self.pen.colour = None,
+                30..=37 | 40..=48 | 90..=107 => self.is_coloured = true,
+                _ => {}
+            }
+        }
+    }
+
+    /// The cells, row by row.
+    #[allow(dead_code, reason = "only who draws a picture of it asks")]
+    pub(crate) fn cells(&self) -> &[Vec<Cell>] {
+        &self.cells
     }
 
     fn put(&mut self, sign: char) {
@@ -290,7 +330,7 @@ impl Screen {
                     .get_mut(row)
                     .and_then(|line| line.get_mut(column))
                 {
-                    *cell = sign;
+                    *cell = Cell { sign, ..self.pen };
                 }
                 self.at.0 += 1;
             }
