@@ -18,6 +18,9 @@ const LOOK_PERIOD: Duration = Duration::from_millis(200);
 /// Such looks after the first reading. With the wait between them they make the second that an answer may take.
 const LOOKS: u32 = 5;
 
+/// Fewer of them make no trend ([`forecast`](lasthop_ports::forecast())), so none of them is begun that cannot have as many.
+const LOOKS_MIN: u32 = 4;
+
 /// From the beginning of the visit to the end of the last look: a host where one takes long has many sockets, and wants
 /// its answer within two seconds all the same.
 const LOOKS_TIME_MAX: Duration = Duration::from_millis(1400);
@@ -97,15 +100,50 @@ fn look_on(reading: &mut Reading, begun: Instant) {
         .collect();
     let first = Instant::now();
     let mut cost = Duration::ZERO;
-    for look in 1..=LOOKS {
-        let due = (first + LOOK_PERIOD * look).max(Instant::now());
-        if due + cost > begun + LOOKS_TIME_MAX {
+    for taken in 0..LOOKS {
+        if !is_worth_it(taken, cost, LOOKS_TIME_MAX.saturating_sub(begun.elapsed())) {
             break;
         }
+        let due = first + LOOK_PERIOD * (taken + 1);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let look = Instant::now();
         resample(reading, &keys);
         cost = look.elapsed();
     }
     collect::recount(reading, first_ms);
+}
+
+/// Whether one more look, after so many of which the last took `cost`, is in time and helps: those that a trend still
+/// lacks have to fit into the time that is left as well.
+fn is_worth_it(taken: u32, cost: Duration, left: Duration) -> bool {
+    let lacking = LOOKS_MIN.saturating_sub(taken).max(1);
+    LOOK_PERIOD.max(cost) * lacking <= left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_taken_only_as_long_as_they_can_become_a_trend() {
+        let ms = Duration::from_millis;
+        for (taken, cost, left, expected) in [
+            // A small host: five of them in a second.
+            (0, 0, 1390, true),
+            (4, 1, 580, true),
+            // A first reading that took long, or a look that does.
+            (0, 0, 700, false),
+            (1, 300, 850, false),
+            (1, 300, 950, true),
+            // With four of them there is a trend; a fifth is welcome where there is time.
+            (4, 300, 310, true),
+            (4, 300, 290, false),
+        ] {
+            let told = is_worth_it(taken, ms(cost), ms(left));
+            assert_eq!(
+                told, expected,
+                "{taken} taken, {cost} ms each, {left} ms left"
+            );
+        }
+    }
 }
