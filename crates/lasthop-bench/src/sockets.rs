@@ -7,8 +7,9 @@
 //! range is widened and nothing is found. How well a program tells is not looked at here, but that it saw all of them is.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
@@ -37,8 +38,12 @@ pub(crate) const VISIT_PROMISE: Duration = Duration::from_secs(2);
 pub(crate) const SAMPLER_PROMISE: f64 = 0.01;
 /// How much of each pair is in use at first, in percent: tight, and not used up.
 const TIGHT_PERCENT: usize = 92;
-/// Between two looks at a process that is about to end, or at an instance that has not read the host yet.
+/// Between two looks at a process that is about to end.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
+/// Between two looks at when the host was read.
+const SAMPLE_LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// A reading of the host that costs a second is followed by one after 150.
+const READING_PERIOD_MAX: Duration = Duration::from_secs(300);
 /// Where the processes listen, each at an address of its own; the namespace is ours, so the port is free.
 const PORT: u16 = 3000;
 /// The range of source ports, first and last, while pairs shall have room: the kernel's default.
@@ -84,11 +89,14 @@ impl Visit {
     }
 }
 
-/// What an idle instance with an admin address took, from its first reading of the host on.
+/// What an idle instance with an admin address took, from the end of one reading of the host to the end of a later one:
+/// whole periods, because the more a reading costs the longer it rests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sampler {
     pub(crate) window: Duration,
     pub(crate) cpu: Duration,
+    /// Readings in that time.
+    pub(crate) readings: u32,
 }
 
 impl Sampler {
@@ -331,58 +339,79 @@ fn sampler(
     interrupt: &Interrupt,
 ) -> Result<Sampler, BenchError> {
     let scratch = Scratch::new().map_err(BenchError::host("make a directory for files"))?;
-    let admin = ports::free_address().map_err(BenchError::host("find a free port"))?;
+    let admin = scratch.path().join("admin.sock");
     let server = Server::start_on_a_free_port("lasthop", scratch.path(), || {
         let address = ports::free_address().map_err(BenchError::host("find a free port"))?;
         let mut command = Command::new(&lasthop.binary);
         command
             .args(["run", "--workers", "1", "--listen"])
             .arg(address.to_string())
-            .args(["--to", &target.to_string(), "--admin", &admin.to_string()]);
+            .args(["--to", &target.to_string(), "--admin"])
+            .arg(format!("unix:{}", admin.display()));
         Ok((address, command))
     })?;
-    let deadline = Instant::now() + VISIT_MAX;
-    while !has_read_the_host(admin) {
-        interrupt.check()?;
-        if Instant::now() > deadline {
-            return Err(BenchError::Failed(
-                "the instance has told no findings in time".to_owned(),
-            ));
-        }
-        thread::sleep(10 * LOOK_INTERVAL);
-    }
+    let mut sampled = next_sample(&admin, None, interrupt)?;
     let pids = [server.pid()];
     let (begun, before) = (Instant::now(), accounting::run_time(&pids)?);
-    while begun.elapsed() < window {
-        interrupt.check()?;
-        thread::sleep(Duration::from_millis(100).min(window));
-    }
-    let cpu = accounting::run_time(&pids)?.saturating_sub(before);
-    let sampler = Sampler {
-        window: begun.elapsed(),
-        cpu,
+    let mut sampler = Sampler {
+        window: Duration::ZERO,
+        cpu: Duration::ZERO,
+        readings: 0,
     };
+    while sampler.window < window {
+        sampled = next_sample(&admin, Some(&sampled), interrupt)?;
+        sampler.window = begun.elapsed();
+        sampler.cpu = accounting::run_time(&pids)?.saturating_sub(before);
+        sampler.readings += 1;
+    }
     say(&format!(
-        "the sampler: {:.2} % of a core",
-        100.0 * sampler.part()
+        "the sampler: {:.2} % of a core, {} readings in {:.0} s",
+        100.0 * sampler.part(),
+        sampler.readings,
+        sampler.window.as_secs_f64()
     ));
     Ok(sampler)
 }
 
-/// Whether `/doctor` of the admin address has something to tell.
-fn has_read_the_host(admin: SocketAddr) -> bool {
-    let ask = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect(admin)?;
+/// Waits until the instance has read the host another time than at `last`; when that was, as it says it.
+fn next_sample(
+    admin: &Path,
+    last: Option<&str>,
+    interrupt: &Interrupt,
+) -> Result<String, BenchError> {
+    let deadline = Instant::now() + READING_PERIOD_MAX;
+    loop {
+        interrupt.check()?;
+        if let Some(now) = sampled_at(admin)
+            && last != Some(now.as_str())
+        {
+            return Ok(now);
+        }
+        if Instant::now() > deadline {
+            return Err(BenchError::Failed(
+                "the instance has not read the host in time".to_owned(),
+            ));
+        }
+        // Each look is a page that it renders; a few of them in a second do not show in the figure.
+        thread::sleep(SAMPLE_LOOK_INTERVAL);
+    }
+}
+
+/// When the host was read last, by `/metrics` of the admin address; none until it has been.
+fn sampled_at(admin: &Path) -> Option<String> {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = UnixStream::connect(admin)?;
         stream.set_read_timeout(Some(VISIT_MAX))?;
-        write!(
-            stream,
-            "GET /doctor HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"
-        )?;
-        let mut head = [0; 13];
-        stream.read_exact(&mut head)?;
-        Ok(head.starts_with(b"HTTP/1.1 200 "))
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page)?;
+        Ok(page)
     };
-    ask().unwrap_or(false)
+    let page = ask().ok()?;
+    let mut lines = page.lines();
+    let time = lines.find_map(|line| line.strip_prefix("lasthop_host_sampled_timestamp_seconds "));
+    time.map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use crate::spread::Spread;
 
 const LEGEND: &str = "Each command is a new process each time, from its start to its end; CPU is user and system time. \
     The doctor looks on for a second before it answers, to see what rises. What a finding needs, the processes that have \
-    the connections, is looked for where pairs are tight.";
+    the connections, is looked for where pairs are tight. The sampler is that of an idle instance, over whole periods: it \
+    rests for 150 times as long as a reading has taken.";
 
 pub(crate) fn text(report: &SocketsReport) -> String {
     let mut text = format!("{}\n\n{LEGEND}\n", method(report));
@@ -53,7 +54,11 @@ fn table(report: &SocketsReport) -> Table {
     let mut rows: Vec<Vec<String>> = report.visits.iter().map(row).collect();
     let sampler = report.sampler;
     rows.push(vec![
-        format!("sampler, {:.0} s", sampler.window.as_secs_f64()),
+        format!(
+            "sampler: {} readings in {:.0} s",
+            sampler.readings,
+            sampler.window.as_secs_f64()
+        ),
         NOTHING.to_owned(),
         format!("{:.3}", sampler.cpu.as_secs_f64()),
         format!("{:.2} % of a core", 100.0 * sampler.part()),
@@ -111,6 +116,7 @@ mod tests {
             sampler: Sampler {
                 window: Duration::from_secs(60),
                 cpu: Duration::from_millis(300),
+                readings: 2,
             },
             arguments: "sockets --count 200000".to_owned(),
             version: "lasthop 1".to_owned(),
