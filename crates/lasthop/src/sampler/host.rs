@@ -18,6 +18,10 @@ const COMPARED_WITH: Duration = Duration::from_secs(30);
 /// meanwhile it is taken to be as it was.
 const HOLDERS_EVERY: Duration = Duration::from_secs(300);
 
+/// Where a look takes longer than this, it is not looked for at all: with the rest that it would cost, everything else would
+/// become old. `lasthop doctor` looks for it.
+const HOLDERS_LOOK_MAX: Duration = Duration::from_millis(20);
+
 /// How long the owners of new findings may be looked for. It counts as a cost of the look, so the next comes 15 s later.
 const OWNERS_TIME_MAX: Duration = Duration::from_millis(100);
 
@@ -43,12 +47,18 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Looks at the network namespace that this process is in.
-    pub(super) fn look(&mut self, sampled: &Sampled, now: Instant) -> Latest {
-        let holders_due = self
+    /// Looks at the network namespace that this process is in. `cost` is that of the look before; none before the first.
+    pub(super) fn look(
+        &mut self,
+        sampled: &Sampled,
+        now: Instant,
+        cost: Option<Duration>,
+    ) -> Latest {
+        let are_old = self
             .holders
             .as_ref()
             .is_none_or(|(read, _)| now >= *read + HOLDERS_EVERY);
+        let holders_due = are_old && cost.is_some_and(|cost| cost <= HOLDERS_LOOK_MAX);
         let mut reading = doctor::collect(if holders_due {
             Depth::Whole
         } else {

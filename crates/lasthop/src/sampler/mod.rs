@@ -133,7 +133,7 @@ impl Thread {
         let own = self.own.since_last(now);
         let latest = self.pace.is_due(now).then(|| {
             let before = clock::thread_cpu_time().ok();
-            let latest = self.host.look(&self.sampled, now);
+            let latest = self.host.look(&self.sampled, now, self.pace.cost());
             let after = clock::thread_cpu_time().ok();
             let used = after
                 .zip(before)

@@ -1,6 +1,7 @@
 //! How often the host may be looked at: as often as that costs less than a hundredth of a core.
 //!
-//! A walk over the kernel's table of connections takes 8 to 18 ms with 44,000 of them and 0.2 to 0.6 s with 200,000.
+//! A whole look, judged, takes 0.24 s of processor time with 200,000 sockets in 16 processes (release build, Linux 6.18): one
+//! every 40 s then, or every 72 s on a busy host.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ const REST_FACTOR: u32 = 150;
 
 /// Time on the wall counts up to so many times the processor time: a look that waits is a strain on somebody, but on a busy
 /// host, behind whose load this thread stands back, findings must not become old for that alone.
-const WALL_FACTOR_MAX: u32 = 3;
+const WALL_FACTOR_MAX: u32 = 2;
 
 /// No rest is longer: after that a finding would be no news.
 const REST_MAX: Duration = Duration::from_secs(600);
@@ -41,9 +42,14 @@ impl Pace {
         self.last = Some((began, cost));
     }
 
+    /// What the last look has cost; none before the first.
+    pub(super) fn cost(&self) -> Option<Duration> {
+        self.last.map(|(_, cost)| cost)
+    }
+
     /// From the beginning of one look to that of the next: a whole number of rounds.
     pub(super) fn period(&self) -> Duration {
-        let cost = self.last.map_or(Duration::ZERO, |(_, cost)| cost);
+        let cost = self.cost().unwrap_or_default();
         let rest = cost.saturating_mul(REST_FACTOR).min(REST_MAX);
         let rounds = rest.as_millis().div_ceil(PERIOD.as_millis()).max(1);
         PERIOD * u32::try_from(rounds).unwrap_or(u32::MAX)
@@ -70,12 +76,12 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_host_delays_the_next_look_threefold_at_most() {
+    fn a_busy_host_delays_the_next_look_twofold_at_most() {
         let mut pace = Pace::default();
         for (processor, wall, seconds) in [
             (Some(100), 100, 16),
-            (Some(100), 200, 30),
-            (Some(100), 9_000, 46),
+            (Some(100), 150, 24),
+            (Some(100), 9_000, 30),
             (None, 200, 30),
         ] {
             let processor = processor.map(Duration::from_millis);
