@@ -94,7 +94,9 @@ impl Host {
     fn keep_holders(&mut self, snapshot: &mut Snapshot, are_read: bool, now: Instant) {
         if are_read {
             self.holders = Some((now, snapshot.plain_holders.clone()));
-        } else if let Some((_, holders)) = &self.holders {
+        } else if let Some((read, holders)) = &self.holders
+            && now < *read + 2 * HOLDERS_EVERY
+        {
             snapshot.plain_holders.clone_from(holders);
         }
     }
