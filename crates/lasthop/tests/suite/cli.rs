@@ -103,7 +103,7 @@ fn a_planned_key_is_refused_as_not_in_this_version() {
 
 #[test]
 fn a_planned_command_says_that_it_is_planned() {
-    for command in ["top", "reload", "upgrade", "drain", "status", "import"] {
+    for command in ["reload", "upgrade", "drain", "status", "import"] {
         let output = lasthop(&[command]);
         assert_eq!(output.status.code(), Some(2), "{command}");
         let said = text(&output.stderr);
