@@ -34,6 +34,15 @@ pub(crate) fn set_foreign_bind(socket: &impl AsFd, address: IpAddr) -> io::Resul
     }
 }
 
+/// Bounds what a TCP socket takes in while its peer takes nothing: `TCP_NOTSENT_LOWAT` (linux/tcp.h, Linux 3.12), in
+/// bytes.
+///
+/// # Errors
+/// As setsockopt(2).
+pub(crate) fn set_unsent_max(socket: &impl AsFd, bytes: u32) -> io::Result<()> {
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, bytes)
+}
+
 fn set_option(
     socket: &impl AsFd,
     level: libc::c_int,

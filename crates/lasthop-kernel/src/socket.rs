@@ -3,7 +3,7 @@
 //!
 //! Takes any descriptor that can be borrowed, so that the owner may be a runtime's stream type.
 
-use crate::option::{peer_ucred, tcp_info_state};
+use crate::option::{peer_ucred, set_unsent_max, tcp_info_state};
 use socket2::SockRef;
 use std::io;
 use std::mem::MaybeUninit;
@@ -49,6 +49,16 @@ pub fn pending_input(socket: &impl AsFd) -> Peek {
 /// As setsockopt(2).
 pub fn reset_on_close(socket: &impl AsFd, reset: bool) -> io::Result<()> {
     SockRef::from(socket).set_linger(reset.then_some(Duration::ZERO))
+}
+
+/// Has a TCP socket take in no more once `bytes` of what was written wait to be sent for the first time, so that a writer
+/// sees at once that its peer has stopped reading, and not after the megabytes that the kernel would keep for it. What
+/// is on its way is not bounded by this: it costs no throughput.
+///
+/// # Errors
+/// As setsockopt(2).
+pub fn limit_unsent(socket: &impl AsFd, bytes: u32) -> io::Result<()> {
+    set_unsent_max(socket, bytes)
 }
 
 /// Where a TCP socket stands, by the kernel's numbers (net/tcp_states.h).
@@ -229,6 +239,32 @@ mod tests {
             pending_input(&ours),
             Peek::Error(io::ErrorKind::ConnectionReset)
         );
+    }
+
+    /// Bytes that a socket takes in while nobody reads them.
+    fn taken_in(mut ours: &TcpStream) -> usize {
+        const WRITTEN_MAX: usize = 64 << 20;
+        ours.set_nonblocking(true).unwrap();
+        let mut taken = 0;
+        while taken < WRITTEN_MAX {
+            match ours.write(&[0; 4096]) {
+                Ok(written) => taken += written,
+                Err(error) => {
+                    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                    break;
+                }
+            }
+        }
+        taken
+    }
+
+    #[test]
+    fn a_writer_sees_early_that_nobody_reads() {
+        let (ours, _theirs) = tcp_pair();
+        limit_unsent(&ours, 16 << 10).unwrap();
+        let (unlimited, _theirs) = tcp_pair();
+        let (few, many) = (taken_in(&ours), taken_in(&unlimited));
+        assert!(few > 0 && few * 2 < many, "{few} and {many} bytes");
     }
 
     #[test]

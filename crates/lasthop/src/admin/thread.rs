@@ -15,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use lasthop_kernel::listen::{ListenGuard, PathClaim};
+use lasthop_kernel::socket::limit_unsent;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
@@ -33,6 +34,10 @@ pub const CONNECTIONS_MAX: usize = 64;
 
 /// Bytes of a request's head, which is also what hyper needs as its smallest buffer.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
+
+/// Bytes of answers that the kernel keeps for a client before they are first sent. Left to itself it keeps megabytes, and a
+/// live page that nobody reads would hold its place for minutes, until they are full, instead of `PATIENCE`.
+const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 
 /// The pause after a failed accept, as in the proxy's own listeners: the socket stays readable meanwhile.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -149,6 +154,7 @@ async fn accept(listener: &Listener, pages: Router) -> Infallible {
             Listener::Tcp(listener, _) => listener.accept().await.map(|(stream, _)| {
                 // Answers are written whole; waiting for more would only delay them.
                 let _ = stream.set_nodelay(true);
+                let _ = limit_unsent(&stream, UNSENT_BYTES_MAX);
                 connections.serve(stream, &pages);
             }),
             Listener::Unix(_, listener) => listener.accept().await.map(|(stream, _)| {
