@@ -180,6 +180,18 @@ fn draw(shapes: &mut Shapes, (x, y): (f64, f64), cell: &Cell) -> bool {
             };
             let (middle_x, middle_y) = (x + width / 2.0, y + height / 2.0);
             let mut lines = String::new();
+            // A straight line is one stroke, not two halves with a knot.
+            let path = match path {
+                "lr" => {
+                    let _ = write!(lines, "M{x:.1} {middle_y:.1}h{width:.1}");
+                    ""
+                }
+                "ud" => {
+                    let _ = write!(lines, "M{middle_x:.1} {y:.1}v{height:.1}");
+                    ""
+                }
+                corner => corner,
+            };
             for side in path.chars() {
                 let (end_x, end_y) = match side {
                     'l' => (x, middle_y),
@@ -189,7 +201,7 @@ fn draw(shapes: &mut Shapes, (x, y): (f64, f64), cell: &Cell) -> bool {
                 };
                 let _ = write!(lines, "M{middle_x:.1} {middle_y:.1}L{end_x:.1} {end_y:.1}");
             }
-            shapes.stroke(colour, stroke, &lines);
+            shapes.line(colour, stroke, &lines);
         }
     }
     true

@@ -111,10 +111,17 @@ pub(super) const fn tone(severity: Severity) -> Tone {
 }
 
 fn nothing(model: &Model, width: u16) -> Vec<Row> {
-    let mut rows = vec![row(
-        "nothing is short, and nothing will be soon",
-        Tone::Good,
-    )];
+    let is_blind = model
+        .host()
+        .is_some_and(|host| host.snapshot.sockets.is_none());
+    let mut rows = vec![if is_blind {
+        row(
+            "  nothing was found, and sockets were not seen",
+            Tone::Warning,
+        )
+    } else {
+        row("  nothing is short, and nothing will be soon", Tone::Good)
+    }];
     if let Some(fullest) = model.groups().first()
         && let Some(limit) = fullest.limit
     {
@@ -124,8 +131,7 @@ fn nothing(model: &Model, width: u16) -> Vec<Row> {
             words::thousands(fullest.used.into()),
             words::thousands(limit.into())
         );
-        let lines = words::wrapped(&text, width, "  ");
-        rows.extend(lines.into_iter().map(|line| row(line, Tone::Plain)));
+        rows.extend(indented(&text, width, Tone::Plain));
     }
     rows.extend(unseen(model, width));
     rows
@@ -134,9 +140,15 @@ fn nothing(model: &Model, width: u16) -> Vec<Row> {
 /// What could not be looked at: a host about which nothing is known is not healthy.
 fn unseen(model: &Model, width: u16) -> Vec<Row> {
     let unseen = model.host().map_or(&[][..], |host| &host.snapshot.unseen);
-    let lines = unseen.iter().flat_map(|what| {
-        let text = format!("not seen: {what}");
-        words::wrapped(&text, width, "  ")
-    });
-    lines.map(|line| row(line, Tone::Dim)).collect()
+    let lines = unseen
+        .iter()
+        .flat_map(|what| indented(&format!("not seen: {what}"), width, Tone::Dim));
+    lines.collect()
+}
+
+/// Below the headlines, with as much room before it.
+fn indented(text: &str, width: u16, tone: Tone) -> Vec<Row> {
+    let lines = words::wrapped(text, width.saturating_sub(2), "  ");
+    let lines = lines.into_iter();
+    lines.map(|line| row(format!("  {line}"), tone)).collect()
 }

@@ -138,7 +138,7 @@ fn connects(own: &PastOwn) -> String {
     let new = sum_now(&own.connects_per_second);
     let reused = now(&own.reuse_per_second).unwrap_or(0.0);
     let part = if new + reused > 0.0 {
-        format!(" ({})", words::percent(reused / (new + reused)))
+        format!(" ({:.0} %)", (reused / (new + reused) * 100.0).floor())
     } else {
         String::new()
     };

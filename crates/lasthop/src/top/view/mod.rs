@@ -230,8 +230,14 @@ fn content(pen: &mut Pen<'_>, area: Rect, model: &Model, which: Pane, is_chosen:
         Pane::Sockets => sockets::draw(pen, area, model),
         Pane::Ports => ports::draw(pen, area, model, is_chosen),
         Pane::Findings => findings::draw(pen, area, model, is_chosen),
-        Pane::Instance => instance::draw(pen, area, model),
+        // As far from the edge as what stands beside it.
+        Pane::Instance => instance::draw(pen, indented(area, 1), model),
     }
+}
+
+fn indented(area: Rect, by: u16) -> Rect {
+    let by = by.min(area.width);
+    Rect::new(area.x + by, area.y, area.width - by, area.height)
 }
 
 fn split_rows(area: Rect, upper: u16) -> (Rect, Rect) {

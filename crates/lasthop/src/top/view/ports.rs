@@ -145,7 +145,7 @@ pub(super) fn draw_group(pen: &mut Pen<'_>, area: Rect, group: &GroupRow, is_sel
         pen.text(
             (left, area.y + 2),
             width,
-            &outlook(group, limit),
+            &outlook(group, limit, width),
             outlook_tone(group),
         );
     }
@@ -164,8 +164,8 @@ fn used(group: &GroupRow, is_wide: bool) -> String {
     }
 }
 
-/// What holds the ports, where it goes, and when that ends.
-fn outlook(group: &GroupRow, limit: u32) -> String {
+/// When it ends, where it goes, what is left, what holds the ports: as much of it as fits, and nothing cut in the middle.
+fn outlook(group: &GroupRow, limit: u32, width: u16) -> String {
     let mut parts = Vec::new();
     if let Some(forecast) = &group.forecast {
         let left = words::time_left(forecast.time_left());
@@ -188,7 +188,18 @@ fn outlook(group: &GroupRow, limit: u32) -> String {
         );
         parts.push(text);
     }
-    parts.join(" · ")
+    let mut line = String::new();
+    for part in parts {
+        let longer = if line.is_empty() {
+            part
+        } else {
+            format!("{line} · {part}")
+        };
+        if super::pen::columns(&longer) <= width {
+            line = longer;
+        }
+    }
+    line
 }
 
 const fn outlook_tone(group: &GroupRow) -> Tone {

@@ -83,11 +83,13 @@ pub(super) fn seconds(value: f64) -> String {
     }
 }
 
-/// A time to wait: `40 s`, `6 min`, `1 h 20 min`, `2 days`.
+/// About how long: `40 s`, `6 min`, `1 h 20 min`, `2 days`.
 pub(super) fn time_left(left: Duration) -> String {
     let seconds = left.as_secs();
     match seconds {
-        0..=89 => format!("{seconds} s"),
+        0..=19 => format!("{seconds} s"),
+        // Nobody knows it better.
+        20..=89 => format!("{} s", (seconds + 5) / 10 * 10),
         90..=3569 => format!("{} min", (seconds + 30) / 60),
         3570..=86_399 => {
             let minutes = (seconds + 30) / 60;
@@ -208,7 +210,9 @@ mod tests {
             assert_eq!(seconds(value), text);
         }
         for (left, text) in [
-            (40, "40 s"),
+            (7, "7 s"),
+            (34, "30 s"),
+            (85, "90 s"),
             (90, "2 min"),
             (355, "6 min"),
             (3600, "1 h"),

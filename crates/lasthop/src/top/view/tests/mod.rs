@@ -86,7 +86,12 @@ fn a_plateau_is_a_plateau_and_the_wall_is_named() {
 fn a_host_without_sock_diag_is_not_called_healthy() {
     let model = Scene::blind().model();
     check("blind", &model, &SIZES);
-    assert!(text(&model, (100, 30)).contains("cannot be listed"));
+    let frame = text(&model, (100, 30));
+    assert!(
+        frame.contains("cannot be listed") && frame.contains("sockets were not seen"),
+        "{frame}"
+    );
+    assert!(!frame.contains("nothing is short"), "{frame}");
 }
 
 #[test]
