@@ -91,6 +91,14 @@ impl Shapes {
         self.add(look, path);
     }
 
+    /// A frame's: sharp, whatever lies between two pixels.
+    fn line(&mut self, colour: &str, width: f64, path: &str) {
+        let look = format!(
+            "fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\" shape-rendering=\"crispEdges\""
+        );
+        self.add(look, path);
+    }
+
     fn area(
         &mut self,
         colour: &str,
