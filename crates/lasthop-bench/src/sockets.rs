@@ -6,17 +6,14 @@
 //! each has a finding, and for each the owner is looked for among processes with thousands of descriptors. Then the
 //! range is widened and nothing is found. How well a program tells is not looked at here, but that it saw all of them is.
 
-use std::io::{Read as _, Write as _};
+mod sampler;
+mod visit;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::mpsc::channel;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use lasthop::demo::scratch::Scratch;
 use lasthop_kernel::{limits, namespace, process};
 
 use crate::cli;
@@ -25,25 +22,17 @@ use crate::error::BenchError;
 use crate::interrupt::Interrupt;
 use crate::output::{self, files};
 use crate::report::Machine;
-use crate::rival::{Found, Rival, Server};
-use crate::{accounting, host, ports, say};
+use crate::rival::{Found, Rival};
+use crate::{host, say};
+use sampler::sampler;
+use visit::visit;
 
-/// How often each visit is made. Each is a new process that knows nothing of the one before.
-const ROUNDS: usize = 3;
-/// A visit is given up after this; the promise is two seconds.
-const VISIT_MAX: Duration = Duration::from_secs(60);
 /// What is promised of a visit.
 pub(crate) const VISIT_PROMISE: Duration = Duration::from_secs(2);
 /// What is promised of the sampler, as a part of one core.
 pub(crate) const SAMPLER_PROMISE: f64 = 0.01;
 /// How much of each pair is in use at first, in percent: tight, and not used up.
 const TIGHT_PERCENT: usize = 92;
-/// Between two looks at a process that is about to end.
-const LOOK_INTERVAL: Duration = Duration::from_millis(2);
-/// Between two looks at when the host was read.
-const SAMPLE_LOOK_INTERVAL: Duration = Duration::from_millis(250);
-/// A reading of the host that costs a second is followed by one after 150.
-const READING_PERIOD_MAX: Duration = Duration::from_secs(300);
 /// Where the processes listen, each at an address of its own; the namespace is ours, so the port is free.
 const PORT: u16 = 3000;
 /// The range of source ports, first and last, while pairs shall have room: the kernel's default.
@@ -251,169 +240,6 @@ fn number_after(text: &str, words: &str) -> Option<u64> {
     digits.parse().ok()
 }
 
-/// Runs a command of lasthop [`ROUNDS`] times; of JSON that it prints, `established` has to be nearly all of `sockets`.
-fn visit(
-    lasthop: &Found,
-    what: &'static str,
-    words: &[&str],
-    sockets: u64,
-    interrupt: &Interrupt,
-) -> Result<Visit, BenchError> {
-    let mut costs = Vec::new();
-    for _ in 0..ROUNDS {
-        interrupt.check()?;
-        let (cost, said) = timed(&lasthop.binary, words)?;
-        let seen = number_after(&said, "\"established\":").unwrap_or(0);
-        // Each process has a listener as well.
-        if seen < sockets - sockets / 100 {
-            return Err(BenchError::Failed(format!(
-                "{what} saw {seen} of {sockets} sockets"
-            )));
-        }
-        say(&format!(
-            "{what}: {:.2} s, {:.2} s on a core",
-            cost.wall.as_secs_f64(),
-            cost.cpu.as_secs_f64()
-        ));
-        costs.push(cost);
-    }
-    Ok(Visit { what, costs })
-}
-
-/// One run to its end, and what it printed.
-fn timed(binary: &Path, words: &[&str]) -> Result<(Cost, String), BenchError> {
-    let name = words.join(" ");
-    let attempt = || BenchError::host(format!("run lasthop {name}"));
-    let begun = Instant::now();
-    let mut command = Command::new(binary);
-    command
-        .args(words)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    let mut child = process::die_with_parent(&mut command)
-        .spawn()
-        .map_err(attempt())?;
-    let output = child.stdout.take();
-    let (send, receive) = channel();
-    thread::spawn(move || {
-        let mut said = Vec::new();
-        let read = output.map_or(Ok(0), |mut output| output.read_to_end(&mut said));
-        // Nobody waits any more where it took too long.
-        let _ = send.send(read.map(|_| said));
-    });
-    let said = receive.recv_timeout(VISIT_MAX);
-    // Not waited for yet: while it is a zombie the kernel still tells what it has used.
-    while said.is_ok() && !is_zombie(child.id()) && begun.elapsed() < VISIT_MAX {
-        thread::sleep(LOOK_INTERVAL);
-    }
-    let wall = begun.elapsed();
-    let cpu = process::cpu_time(child.id())?.total();
-    // Where it has ended this changes nothing.
-    let _ = child.kill();
-    let status = child.wait().map_err(attempt())?;
-    let said = said
-        .map_err(|_| BenchError::Failed(format!("lasthop {name} took too long")))?
-        .map_err(attempt())?;
-    // Findings are no failure; to be unable to tell, or to know no such command, is.
-    if !matches!(status.code(), Some(0 | 3 | 4)) {
-        return Err(BenchError::Failed(format!("lasthop {name}: {status}")));
-    }
-    Ok((
-        Cost { wall, cpu },
-        String::from_utf8_lossy(&said).into_owned(),
-    ))
-}
-
-/// Whether a process has ended and was not waited for: the letter after its name in /proc/PID/stat (proc_pid_stat(5)).
-fn is_zombie(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start());
-    state.is_none_or(|state| state.starts_with('Z'))
-}
-
-/// What an idle instance costs for `window` after it has read the host once.
-fn sampler(
-    lasthop: &Found,
-    target: SocketAddr,
-    window: Duration,
-    interrupt: &Interrupt,
-) -> Result<Sampler, BenchError> {
-    let scratch = Scratch::new().map_err(BenchError::host("make a directory for files"))?;
-    let admin = scratch.path().join("admin.sock");
-    let server = Server::start_on_a_free_port("lasthop", scratch.path(), || {
-        let address = ports::free_address().map_err(BenchError::host("find a free port"))?;
-        let mut command = Command::new(&lasthop.binary);
-        command
-            .args(["run", "--workers", "1", "--listen"])
-            .arg(address.to_string())
-            .args(["--to", &target.to_string(), "--admin"])
-            .arg(format!("unix:{}", admin.display()));
-        Ok((address, command))
-    })?;
-    let mut sampled = next_sample(&admin, None, interrupt)?;
-    let pids = [server.pid()];
-    let (begun, before) = (Instant::now(), accounting::run_time(&pids)?);
-    let mut sampler = Sampler {
-        window: Duration::ZERO,
-        cpu: Duration::ZERO,
-        readings: 0,
-    };
-    while sampler.window < window {
-        sampled = next_sample(&admin, Some(&sampled), interrupt)?;
-        sampler.window = begun.elapsed();
-        sampler.cpu = accounting::run_time(&pids)?.saturating_sub(before);
-        sampler.readings += 1;
-    }
-    say(&format!(
-        "the sampler: {:.2} % of a core, {} readings in {:.0} s",
-        100.0 * sampler.part(),
-        sampler.readings,
-        sampler.window.as_secs_f64()
-    ));
-    Ok(sampler)
-}
-
-/// Waits until the instance has read the host another time than at `last`; when that was, as it says it.
-fn next_sample(
-    admin: &Path,
-    last: Option<&str>,
-    interrupt: &Interrupt,
-) -> Result<String, BenchError> {
-    let deadline = Instant::now() + READING_PERIOD_MAX;
-    loop {
-        interrupt.check()?;
-        if let Some(now) = sampled_at(admin)
-            && last != Some(now.as_str())
-        {
-            return Ok(now);
-        }
-        if Instant::now() > deadline {
-            return Err(BenchError::Failed(
-                "the instance has not read the host in time".to_owned(),
-            ));
-        }
-        // Each look is a page that it renders; a few of them in a second do not show in the figure.
-        thread::sleep(SAMPLE_LOOK_INTERVAL);
-    }
-}
-
-/// When the host was read last, by `/metrics` of the admin address; none until it has been.
-fn sampled_at(admin: &Path) -> Option<String> {
-    let ask = || -> std::io::Result<String> {
-        let mut stream = UnixStream::connect(admin)?;
-        stream.set_read_timeout(Some(VISIT_MAX))?;
-        stream
-            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut page = String::new();
-        stream.read_to_string(&mut page)?;
-        Ok(page)
-    };
-    let page = ask().ok()?;
-    let mut lines = page.lines();
-    let time = lines.find_map(|line| line.strip_prefix("lasthop_host_sampled_timestamp_seconds "));
-    time.map(str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -436,13 +262,5 @@ mod tests {
             Some(7)
         );
         assert_eq!(number_after("nothing", "TCP: inuse "), None);
-    }
-
-    #[test]
-    fn what_a_command_has_used_is_read_before_it_is_buried() {
-        let (cost, said) = timed(Path::new("/bin/echo"), &["hello"]).unwrap();
-        assert_eq!(said, "hello\n");
-        assert!(cost.wall > Duration::ZERO && cost.wall < VISIT_MAX);
-        assert!(timed(Path::new("/bin/false"), &[]).is_err());
     }
 }
