@@ -55,9 +55,9 @@ fn table(report: &SocketsReport) -> Table {
     let sampler = report.sampler;
     rows.push(vec![
         format!(
-            "sampler: {} readings in {:.0} s",
-            sampler.readings,
-            sampler.window.as_secs_f64()
+            "sampler, {:.0} s (readings: {})",
+            sampler.window.as_secs_f64(),
+            sampler.readings
         ),
         NOTHING.to_owned(),
         format!("{:.3}", sampler.cpu.as_secs_f64()),

@@ -38,7 +38,7 @@ pub(super) fn visit(
         interrupt.check()?;
         let (cost, said) = timed(&lasthop.binary, words)?;
         let seen = number_after(&said, "\"established\":").unwrap_or(0);
-        // Each process has a listener as well.
+        // Some may come and go.
         if seen < sockets - sockets / 100 {
             return Err(BenchError::Failed(format!(
                 "{what} saw {seen} of {sockets} sockets"

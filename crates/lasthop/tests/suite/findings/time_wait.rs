@@ -44,7 +44,7 @@ fn time_wait_held_is_silent_when_the_app_closes_first() {
 #[test]
 fn time_wait_reuse_useless_is_told_where_a_setting_forbids_it() {
     namespace::with_ports(TWO_HUNDRED_PORTS, || {
-        let _listener = closed(60, First::Client);
+        let _listener = closed(50, First::Client);
         visit().tells(Code::TimeWaitReuseUseless, "warning");
     });
 }
@@ -52,7 +52,7 @@ fn time_wait_reuse_useless_is_told_where_a_setting_forbids_it() {
 #[test]
 fn time_wait_reuse_useless_is_silent_where_the_setting_allows_it() {
     namespace::with_ports(TWO_HUNDRED_PORTS, || {
-        let _listener = closed(60, First::Client);
+        let _listener = closed(50, First::Client);
         namespace::set("net/ipv4/tcp_tw_reuse", "1");
         visit().is_silent_about(Code::TimeWaitReuseUseless);
     });
