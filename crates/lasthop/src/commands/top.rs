@@ -1,7 +1,7 @@
 //! `lasthop top`: a host in the terminal, live, or one frame of it as text.
 //!
 //! Finds out what the terminal can show and refuses where there is none; everything else is the business of the room
-//! [`top`](crate::top).
+//! [`top`].
 
 use std::env;
 use std::io::{self, IsTerminal as _, Write};
