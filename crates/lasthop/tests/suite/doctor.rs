@@ -191,6 +191,32 @@ fn without_privileges_it_tells_what_it_sees_and_how_to_see_more() {
     );
 }
 
+#[test]
+fn a_host_that_gives_no_thread_is_looked_at_without() {
+    let dir = TempDir::new();
+    let copy = dir.join("lasthop");
+    std::fs::copy(binary(), &copy).expect("a program that everybody may run");
+    let mut command = Command::new("prlimit");
+    command.arg("--nproc=1").arg(&copy);
+    command.args(["doctor", "--json", "--netns", "all"]);
+    if effective_uid() == 0 {
+        // Root is not bound by the limit. Nobody else runs anything as this user.
+        const STRANGER: u32 = 64_321;
+        command.uid(STRANGER).gid(STRANGER);
+    }
+    let output = command.stdin(Stdio::null()).output().expect("it runs");
+    assert!(
+        matches!(output.status.code(), Some(0 | 3 | 4)),
+        "{output:?}"
+    );
+    let report = json(&output);
+    assert_ne!(
+        report["namespaces"][0]["sockets"],
+        Value::Null,
+        "{report:#}"
+    );
+}
+
 /// A process in a network namespace of its own with a port range of its own; ends with its standard input.
 fn in_a_namespace_of_its_own(ports: &str) -> std::io::Result<Child> {
     let script = "echo \"$0\" > /proc/sys/net/ipv4/ip_local_port_range; echo ready; read end";

@@ -1,7 +1,9 @@
 //! One visit after the other, each knowing what the one before has seen, in one network namespace or in many.
 
 use std::collections::HashMap;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
+use std::thread::ScopedJoinHandle;
 
 use lasthop_kernel::namespace::{self, EnterError, NetworkNamespace};
 use lasthop_kernel::process;
@@ -103,23 +105,29 @@ impl<'a> Visits<'a> {
     }
 
     fn several(&self, namespaces: &[NetworkNamespace]) -> Vec<Result<Examination, EnterError>> {
+        let visit = |one: &NetworkNamespace| {
+            if one.own {
+                return Ok(self.own());
+            }
+            self.within(&told(one), one.pid)
+        };
         std::thread::scope(|scope| {
-            let visits: Vec<_> = namespaces
+            let begun: Vec<_> = namespaces
                 .iter()
                 .map(|one| {
-                    scope.spawn(move || {
-                        if one.own {
-                            return Ok(self.own());
-                        }
-                        self.within(&told(one), one.pid)
-                    })
+                    let thread = std::thread::Builder::new().name("visit".to_owned());
+                    (one, thread.spawn_scoped(scope, move || visit(one)))
                 })
                 .collect();
-            let join = |visit: std::thread::ScopedJoinHandle<'_, _>| match visit.join() {
-                Ok(outcome) => outcome,
-                Err(panic) => std::panic::resume_unwind(panic),
+            let end = |(one, begun): (_, io::Result<ScopedJoinHandle<'_, _>>)| match begun {
+                Ok(thread) => match thread.join() {
+                    Ok(outcome) => outcome,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                },
+                // A host that gives no thread is a reason to look at it, one namespace after the other.
+                Err(_) => visit(one),
             };
-            visits.into_iter().map(join).collect()
+            begun.into_iter().map(end).collect()
         })
     }
 }
