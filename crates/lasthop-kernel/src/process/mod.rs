@@ -156,6 +156,13 @@ pub enum Signal {
     Kill,
 }
 
+/// Whether processes of others are hidden from this one: /proc is mounted with `hidepid=2` or is not there at all (proc(5)).
+/// The first process of a process namespace is always there, so where it does not show, others do not either.
+#[must_use]
+pub fn are_hidden() -> bool {
+    !std::path::Path::new("/proc/1").exists()
+}
+
 /// Makes the calling thread, and no other, stand back behind those that share a core with it: its nice value becomes
 /// `niceness`, 1 to 19 (setpriority(2); Linux keeps it by thread).
 ///

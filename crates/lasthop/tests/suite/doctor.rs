@@ -217,6 +217,28 @@ fn a_host_that_gives_no_thread_is_looked_at_without() {
     );
 }
 
+#[test]
+fn hidden_processes_are_told_as_unseen() {
+    let dir = TempDir::new();
+    let copy = dir.join("lasthop");
+    std::fs::copy(binary(), &copy).expect("a program that everybody may run");
+    // A /proc of its own that hides, with a shell of root's as its first process, and then nobody.
+    let script = "mount -t proc -o hidepid=2 proc /proc || exit 99; \
+                  setpriv --reuid 65534 --regid 65534 --clear-groups \"$0\" doctor --json --netns all; exit $?";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--pid", "--fork", "sh", "-c", script]);
+    let output = command.arg(&copy).stdin(Stdio::null()).output();
+    let output = output.expect("unshare");
+    if matches!(output.status.code(), Some(1 | 99)) && output.stdout.is_empty() {
+        return skip("no mount of /proc of one's own");
+    }
+    let report = json(&output);
+    let of_all = report["unseen"].to_string();
+    assert!(of_all.contains("/proc hides (hidepid)"), "{report:#}");
+    let of_one = report["namespaces"][0]["unseen"].to_string();
+    assert!(of_one.contains("/proc hides them (hidepid)"), "{report:#}");
+}
+
 /// A process in a network namespace of its own with a port range of its own; ends with its standard input.
 fn in_a_namespace_of_its_own(ports: &str) -> std::io::Result<Child> {
     let script = "echo \"$0\" > /proc/sys/net/ipv4/ip_local_port_range; echo ready; read end";

@@ -95,6 +95,12 @@ impl<'a> Visits<'a> {
                 }
             }
         }
+        if process::are_hidden() {
+            let who = as_root();
+            report.unseen.push(format!(
+                "the network namespaces of other users' processes, which /proc hides (hidepid){who}"
+            ));
+        }
         if unreadable > 0 {
             report.unseen.push(format!(
                 "the network namespaces of processes that could not be looked at, {unreadable} of them{}",

@@ -30,6 +30,12 @@ pub fn descriptors(snapshot: &mut Snapshot) {
             return;
         }
     };
+    if process::are_hidden() {
+        snapshot.unseen.push(format!(
+            "how many descriptors other users' processes have open: /proc hides them (hidepid){}",
+            as_root()
+        ));
+    }
     let named = named(snapshot);
     // Those that are named come first, lest time be up before them.
     pids.sort_by_key(|pid| (!named.contains(pid), *pid));
