@@ -38,7 +38,8 @@ pub fn run(options: &DoctorOptions, out: &mut impl Write) -> Result<Exit, Doctor
         DoctorOn::Host(visit) => once(visit, teller, out),
         DoctorOn::Recording(path) => {
             let report = doctor::replay(path).map_err(DoctorError::Recording)?;
-            teller.of_another_time().tell(&report, out)
+            teller.of_another_time().tell(&report, out)?;
+            Ok(exit(report.verdict()))
         }
         DoctorOn::Page(code) => page(code, out),
     }
@@ -55,7 +56,8 @@ fn once(visit: &DoctorVisit, teller: Teller, out: &mut impl Write) -> Result<Exi
     let mut recorder = recorder(visit)?;
     let report = Visits::new(visit).next()?;
     record(recorder.as_mut(), &report)?;
-    teller.tell(&report, out)
+    teller.tell(&report, out)?;
+    Ok(exit(report.verdict()))
 }
 
 fn recorder(visit: &DoctorVisit) -> Result<Option<Recorder>, DoctorError> {
@@ -89,23 +91,30 @@ impl Teller {
         self
     }
 
-    fn tell(self, report: &Report, out: &mut impl Write) -> Result<Exit, DoctorError> {
-        let exit = exit(report.verdict());
+    fn tell(self, report: &Report, out: &mut impl Write) -> Result<Reader, DoctorError> {
         let text = if self.json {
             format!("{}\n", doctor::json(report))
         } else {
             doctor::text(report, self.style)
         };
-        written(out, &text)?;
-        Ok(exit)
+        written(out, &text)
     }
 }
 
-/// A reader that has seen enough, as `head` has, takes nothing from the verdict.
-fn written(out: &mut impl Write, text: &str) -> Result<(), DoctorError> {
+/// Whoever the report is written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    /// Has taken it.
+    Reads,
+    /// Has seen enough, as `head` has. That takes nothing from the verdict.
+    Gone,
+}
+
+fn written(out: &mut impl Write, text: &str) -> Result<Reader, DoctorError> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(DoctorError::Output(error)),
-        _ => Ok(()),
+        Ok(()) => Ok(Reader::Reads),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(DoctorError::Output(error)),
     }
 }
 

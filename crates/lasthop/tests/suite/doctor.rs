@@ -1,5 +1,6 @@
 //! `lasthop doctor`, the command: what it says about a host that is known, in which form, and how it ends.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
@@ -304,6 +305,27 @@ fn a_watch_ends_on_sigint_with_the_last_verdict() {
         assert!(stdout.ends_within(PATIENCE), "it goes on watching");
         assert_eq!(child.wait().expect("a child").code(), Some(4));
     });
+}
+
+#[test]
+fn a_watch_that_nobody_reads_any_more_ends() {
+    let mut child = command(&["--watch", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    stdout.read_line(&mut String::new()).expect("a first visit");
+    drop(stdout);
+    // Which ends with the process.
+    let stderr = Lines::of(child.stderr.take().expect("a pipe"));
+    let ended = stderr.ends_within(PATIENCE);
+    if !ended {
+        child.kill().expect("a child of ours");
+    }
+    let status = child.wait().expect("a child");
+    assert!(ended, "it goes on for nobody");
+    assert!(matches!(status.code(), Some(0 | 3 | 4)), "{status}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! `--watch`: a visit every few seconds, until SIGINT or SIGTERM; the last verdict is the exit status.
+//! `--watch`: a visit every few seconds, until SIGINT or SIGTERM, or until nobody reads what is told and nothing is
+//! recorded either; the last verdict is the exit status.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::time::{Duration, Instant};
@@ -6,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{DoctorError, Teller, Visits, record, recorder, written};
+use super::{DoctorError, Reader, Teller, Visits, exit, record, recorder, written};
 use crate::cli::DoctorVisit;
 use crate::exit::Exit;
 
@@ -60,7 +61,10 @@ async fn watch(
         } else if !is_first && !teller.json {
             written(out, "\n")?;
         }
-        let exit = teller.tell(&report, out)?;
+        let exit = exit(report.verdict());
+        if teller.tell(&report, out)? == Reader::Gone && recorder.is_none() {
+            return Ok(exit);
+        }
         is_first = false;
         let next = begun + PERIOD.max(cost * REST_FACTOR);
         // The visit blocks this thread, on which nothing else is; a signal that came meanwhile is seen here.
