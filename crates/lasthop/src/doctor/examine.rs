@@ -7,9 +7,8 @@ use lasthop_ports::finding::Finding;
 use lasthop_ports::snapshot::{GroupKey, Namespace, Snapshot};
 use lasthop_ports::{Severity, diagnose};
 
-use super::collect::{
-    self, Depth, RESAMPLED_GROUPS_MAX, Reading, collect, continue_from, resample,
-};
+use super::collect::{self, Depth, RESAMPLED_GROUPS_MAX, Reading, collect, resample};
+use super::memory::{Memory, OwnerSearch};
 use super::{owners, sockets};
 
 /// Between two looks at the fullest groups, when there was no earlier reading to tell a trend from.
@@ -24,9 +23,6 @@ const LOOKS_MIN: u32 = 4;
 /// From the beginning of the visit to the end of the last look: a host where one takes long has many sockets, and wants
 /// its answer within two seconds all the same.
 const LOOKS_TIME_MAX: Duration = Duration::from_millis(1400);
-
-/// How long owners may be looked for.
-pub const OWNERS_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// A snapshot and the judgement of it.
 #[derive(Clone, Debug)]
@@ -53,12 +49,13 @@ impl Examination {
 }
 
 /// What is known before a visit.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Background<'a> {
     /// The namespace, where it is not the reader's own; its number is found out.
     pub namespace: Option<&'a Namespace>,
-    /// The snapshot of the visit before. Without one a second is spent on finding out what changes.
-    pub earlier: Option<&'a Snapshot>,
+    /// What visits before have seen, where there will be others. As long as there is nothing in it, a second is spent on
+    /// finding out what changes.
+    pub memory: Option<&'a mut Memory>,
     /// A configuration of lasthop whose Unix targets are looked at, besides those of proxies that run.
     pub config: Option<&'a Path>,
 }
@@ -66,27 +63,28 @@ pub struct Background<'a> {
 /// Examines the network namespace of the calling thread. Takes less than two seconds where there was no visit
 /// before, the cost of one reading and of a search for owners otherwise.
 #[must_use]
-pub fn examine(background: &Background<'_>) -> Examination {
+pub fn examine(background: Background<'_>) -> Examination {
     let begun = Instant::now();
+    let mut no_memory = Memory::default();
+    let memory = background.memory.unwrap_or(&mut no_memory);
     let mut reading = collect(Depth::Whole);
     if let Some(namespace) = background.namespace {
         reading.snapshot.namespace.pid = namespace.pid;
         reading.snapshot.namespace.name.clone_from(&namespace.name);
     }
-    match background.earlier {
-        Some(earlier) => {
-            continue_from(&mut reading.snapshot, earlier);
-            owners::carry_over(&mut reading.snapshot, earlier);
-        }
-        None => look_on(&mut reading, begun),
+    let is_first = memory.is_empty();
+    memory.recall(&mut reading.snapshot, begun);
+    if is_first {
+        look_on(&mut reading, begun);
     }
     // Another namespace has other files too, as a rule.
     if background.namespace.is_none() {
         sockets::look(&mut reading, background.config);
     }
     let findings = diagnose(&reading.snapshot);
-    owners::name_owners(&mut reading, &findings, OWNERS_TIME_MAX);
+    memory.name_owners(&mut reading, &findings, OwnerSearch::WATCHED, begun);
     owners::descriptors(&mut reading.snapshot);
+    memory.keep(reading.snapshot.clone());
     Examination::of(reading.snapshot)
 }
 

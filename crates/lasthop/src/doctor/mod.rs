@@ -7,6 +7,7 @@
 mod collect;
 mod examine;
 mod json;
+mod memory;
 mod owners;
 mod page;
 mod recording;
@@ -15,12 +16,12 @@ mod sockets;
 mod text;
 
 pub use collect::{
-    Depth, RESAMPLED_GROUPS_MAX, Reading, SAMPLE_MAX, Samples, Socket, Spread, collect,
-    continue_from, resample,
+    Depth, RESAMPLED_GROUPS_MAX, Reading, SAMPLE_MAX, Samples, Socket, Spread, collect, resample,
 };
-pub use examine::{Background, Examination, OWNERS_TIME_MAX, examine};
+pub use examine::{Background, Examination, examine};
 pub use json::{SCHEMA, json};
-pub use owners::{carry_over, descriptors, name_owners};
+pub use memory::{Memory, OwnerSearch};
+pub use owners::descriptors;
 pub use page::{UnknownCode, page};
 pub use recording::{Recorder, RecordingError, replay};
 pub use report::{NotEntered, Report, Verdict, as_root};

@@ -207,7 +207,7 @@ impl Stage<'_> {
 
 /// What the doctor says of this namespace now; takes a second or two.
 fn examine() -> Diagnosis {
-    let examination = doctor::examine(&Background::default());
+    let examination = doctor::examine(Background::default());
     Diagnosis::of(&examination.findings, &examination.snapshot.unseen)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Costs two walks over the kernel's table of connections (one for each family) and keeps no connection. What cannot be
 //! read is missing and named in [`Snapshot::unseen`]; there is no error. Owners are not looked for here: that takes
-//! seconds on a full host, see [`name_owners`](super::name_owners).
+//! seconds on a full host, see [`Memory::name_owners`](super::Memory::name_owners).
 
 mod ends;
 mod sample;
@@ -13,8 +13,8 @@ mod trend;
 mod unix;
 
 pub use sample::{SAMPLE_MAX, Samples, Socket, Spread};
-pub(super) use trend::recount;
-pub use trend::{RESAMPLED_GROUPS_MAX, continue_from, resample};
+pub use trend::{RESAMPLED_GROUPS_MAX, resample};
+pub(super) use trend::{continue_from, recount};
 
 use std::os::unix::fs::MetadataExt;
 use std::time::{SystemTime, UNIX_EPOCH};

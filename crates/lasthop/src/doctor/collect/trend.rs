@@ -90,7 +90,7 @@ pub(in crate::doctor) fn recount(reading: &mut Reading, first_ms: u64) {
 /// Has `snapshot` know what `earlier`, of the same namespace, had seen: the samples of its groups, its counters, what its
 /// listeners had dropped, where it has not looked twice itself. Where the clock went back nothing of it fits, and nothing
 /// is taken.
-pub fn continue_from(snapshot: &mut Snapshot, earlier: &Snapshot) {
+pub(in crate::doctor) fn continue_from(snapshot: &mut Snapshot, earlier: &Snapshot) {
     let Some(before_ms) = snapshot.taken_ms.checked_sub(earlier.taken_ms) else {
         return;
     };

@@ -4,51 +4,37 @@
 //! processes.
 
 mod descriptors;
+mod place;
 mod program;
 
 pub use descriptors::descriptors;
+pub(super) use place::{Place, places};
 pub(super) use program::program;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use lasthop_kernel::owner::{self, OWNERS_MAX, Wanted};
+use lasthop_kernel::owner::{self, Wanted};
 use lasthop_kernel::process::{self, ProcessIdentity};
-use lasthop_ports::finding::{Code, Finding, Subject};
-use lasthop_ports::snapshot::{GroupKey, Owner, Snapshot};
+use lasthop_ports::snapshot::{Owner, Plain, Snapshot};
 
 use super::as_root;
 use super::collect::{Reading, Socket, Spread};
 
-/// Groups and listeners whose owners are looked for at once: as many as anybody reads about.
-const PLACES_MAX: usize = 48;
-
 /// Kinds of owner that are told apart in one sample: users and control groups.
 const PARTS_MAX: usize = 4;
-
-/// Listeners that a finding about a list of them names.
-const LISTENERS_NAMED_MAX: usize = 8;
 
 /// Plain holders whose program is looked for: enough to know it by.
 const HOLDERS_NAMED_MAX: usize = 16;
 
-/// Where in the snapshot owners belong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
-    Group(GroupKey),
-    Listener(SocketAddr),
-    Unix(String),
-}
-
-/// Looks for the owners of what `findings` are about, within `deadline`, and writes them into the snapshot. Those that
-/// cannot be found are told as unseen.
-pub fn name_owners(reading: &mut Reading, findings: &[Finding], deadline: Duration) {
+/// Looks for the owners at `places`, within `time_max`, and writes them into the snapshot. Returned are the places whose
+/// owners were not found though there must be some: not every process could be looked into.
+///
+/// Owners who were known before and are not found again go, unless it was not possible to look everywhere.
+pub(super) fn search(reading: &mut Reading, places: &[Place], time_max: Duration) -> Vec<Place> {
     let begun = Instant::now();
-    let places = places(&reading.snapshot, findings);
     let parts: Vec<(&Place, Part)> = places
         .iter()
-        .filter(|place| !has_owners(&reading.snapshot, place))
         .filter_map(|place| Some((place, spread(reading, place)?)))
         .flat_map(|(place, spread)| parts(spread).into_iter().map(move |part| (place, part)))
         .collect();
@@ -60,108 +46,74 @@ pub fn name_owners(reading: &mut Reading, findings: &[Finding], deadline: Durati
             cgroup: part.cgroup,
         })
         .collect();
-    let answers = owner::search(&wanted, deadline);
+    let answers = owner::search(&wanted, time_max);
     let mut people = People::default();
-    let mut found: Vec<(Place, Vec<Owner>)> = Vec::new();
-    let mut hidden: Vec<&Place> = Vec::new();
-    for ((place, _), answer) in parts.iter().zip(answers) {
-        if answer.owners.is_empty() && !answer.saw_all && !hidden.contains(place) {
-            hidden.push(place);
+    let mut hidden: Vec<Place> = Vec::new();
+    // The parts of a place follow each other.
+    let answered: Vec<_> = parts.iter().zip(answers).collect();
+    for of_place in answered.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
+        let Some(((place, _), _)) = of_place.first() else {
+            continue;
+        };
+        let answers = of_place.iter().map(|(_, answer)| answer);
+        let saw_all = answers.clone().all(|answer| answer.saw_all);
+        let found = answers.flat_map(|answer| &answer.owners);
+        let found: Vec<Owner> = found.filter_map(|one| people.owner(one.pid)).collect();
+        if !saw_all {
+            hidden.push((*place).clone());
         }
-        let owners = answer.owners.iter().filter_map(|one| people.owner(one.pid));
-        found.push(((*place).clone(), owners.collect()));
+        place::change(&mut reading.snapshot, place, |owners| {
+            let known = std::mem::take(owners);
+            place::add(owners, &found);
+            if !saw_all {
+                place::add(owners, &known);
+            }
+        });
     }
-    let hidden: Vec<String> = hidden.into_iter().map(told).collect();
-    for (place, owners) in found {
-        write(&mut reading.snapshot, &place, &owners);
-    }
-    note_hidden(&mut reading.snapshot, &hidden);
-    if findings
-        .iter()
-        .any(|one| one.code == Code::PortsBoundPlainly)
-    {
+    if places.contains(&Place::PlainHolders) {
         name_holders(
             reading,
             &mut people,
-            deadline.saturating_sub(begun.elapsed()),
+            time_max.saturating_sub(begun.elapsed()),
         );
     }
+    hidden
 }
 
-/// Has `snapshot` name the owners that `earlier` named, as long as they are there: they need no new search.
-pub fn carry_over(snapshot: &mut Snapshot, earlier: &Snapshot) {
+/// Whether the reading has sockets to find the owners of a place by.
+pub(super) fn can_search(reading: &Reading, place: &Place) -> bool {
+    match place {
+        Place::PlainHolders => !reading.samples.plain_holders.is_empty(),
+        _ => spread(reading, place).is_some(),
+    }
+}
+
+/// Has `snapshot` name the owners that `earlier` named, those who are still there. Returned are the places where
+/// somebody is gone: another may have taken over.
+pub(super) fn carry_over(snapshot: &mut Snapshot, earlier: &Snapshot) -> Vec<Place> {
     let mut people = People::default();
-    let mut are_there = |owners: &[Owner]| {
-        let is_there = |owner: &Owner| people.owner(owner.pid).as_ref() == Some(owner);
-        !owners.is_empty() && owners.iter().all(is_there)
-    };
-    let groups = earlier
-        .groups
-        .iter()
-        .map(|one| (Place::Group(one.key), &one.owners));
-    let listeners = earlier
-        .listeners
-        .iter()
-        .map(|one| (Place::Listener(one.address), &one.owners));
-    let unix = earlier
-        .unix_listeners
-        .iter()
-        .map(|one| (Place::Unix(one.name.clone()), &one.owners));
-    for (place, owners) in groups.chain(listeners).chain(unix) {
-        if are_there(owners) {
-            write(snapshot, &place, owners);
+    let mut is_there = |owner: &Owner| people.owner(owner.pid).as_ref() == Some(owner);
+    let mut lost = Vec::new();
+    for (place, owners) in place::named(earlier) {
+        let there: Vec<Owner> = owners.iter().filter(|one| is_there(one)).cloned().collect();
+        if there.len() < owners.len() {
+            lost.push(place.clone());
+        }
+        place::change(snapshot, &place, |owners| place::add(owners, &there));
+    }
+    let socket = |one: &Plain| (one.bind, one.local, one.peer);
+    let known = earlier.plain_holders.iter();
+    let known: Vec<&Plain> = known.flat_map(|holders| &holders.sample).collect();
+    let holders = snapshot.plain_holders.iter_mut();
+    for holder in holders.flat_map(|holders| &mut holders.sample) {
+        let same = known.iter().find(|one| socket(one) == socket(holder));
+        let owner = same.and_then(|one| one.owner.as_ref());
+        holder.owner = owner.filter(|owner| is_there(owner)).cloned();
+        if owner.is_some() && holder.owner.is_none() && !lost.contains(&Place::PlainHolders) {
+            lost.push(Place::PlainHolders);
         }
     }
-}
-
-/// What is asked about, each once: a group with the listener it leads to.
-fn places(snapshot: &Snapshot, findings: &[Finding]) -> Vec<Place> {
-    let mut places: Vec<Place> = Vec::new();
-    let mut add = |place: Place| {
-        if places.len() < PLACES_MAX && !places.contains(&place) {
-            places.push(place);
-        }
-    };
-    for finding in findings {
-        match &finding.subject {
-            Subject::Group { source, target } => {
-                let key = GroupKey {
-                    source: *source,
-                    destination: *target,
-                };
-                add(Place::Group(key));
-                let is_local = snapshot.group(&key).is_some_and(|group| group.is_local);
-                if is_local && let Some(listener) = snapshot.listener_of(&key) {
-                    add(Place::Listener(listener.address));
-                }
-            }
-            Subject::Listener { address } => add(Place::Listener(*address)),
-            Subject::UnixSocket { path } => add(Place::Unix(path.clone())),
-            Subject::Namespace | Subject::Host => {
-                for address in listeners_of(snapshot, finding.code) {
-                    add(Place::Listener(address));
-                }
-            }
-            Subject::Process { .. } => {}
-        }
-    }
-    places
-}
-
-/// The listeners that a finding about all of them names.
-fn listeners_of(snapshot: &Snapshot, code: Code) -> Vec<SocketAddr> {
-    let range = snapshot.ports.as_ref().map(|ports| ports.range);
-    let somaxconn = snapshot.settings.somaxconn;
-    let listeners = snapshot.listeners.iter().filter(|listener| match code {
-        Code::PortRangeOverlapsListeners => {
-            range.is_some_and(|range| range.contains(listener.address.port()))
-        }
-        Code::BacklogClipped => Some(listener.backlog) == somaxconn,
-        Code::ListenBacklogOverflow => listener.drops > Some(0),
-        _ => false,
-    });
-    let addresses = listeners.map(|listener| listener.address);
-    addresses.take(LISTENERS_NAMED_MAX).collect()
+    lost
 }
 
 fn spread<'a>(reading: &'a Reading, place: &Place) -> Option<&'a Spread> {
@@ -169,6 +121,7 @@ fn spread<'a>(reading: &'a Reading, place: &Place) -> Option<&'a Spread> {
         Place::Group(key) => reading.samples.groups.get(key),
         Place::Listener(address) => reading.samples.listeners.get(address),
         Place::Unix(path) => reading.samples.unix_listeners.get(path),
+        Place::PlainHolders => None,
     }
 }
 
@@ -216,61 +169,8 @@ impl People {
     }
 }
 
-fn write(snapshot: &mut Snapshot, place: &Place, owners: &[Owner]) {
-    match place {
-        Place::Group(key) => {
-            let groups = snapshot.groups.iter_mut();
-            let matching = groups.filter(|group| group.key == *key);
-            matching.for_each(|group| add_owners(&mut group.owners, owners));
-        }
-        Place::Listener(address) => {
-            let listeners = snapshot.listeners.iter_mut();
-            let matching = listeners.filter(|listener| listener.address == *address);
-            matching.for_each(|listener| add_owners(&mut listener.owners, owners));
-        }
-        Place::Unix(path) => {
-            let listeners = snapshot.unix_listeners.iter_mut();
-            let matching = listeners.filter(|listener| listener.name == *path);
-            matching.for_each(|listener| add_owners(&mut listener.owners, owners));
-        }
-    }
-}
-
-/// Whether somebody is named already, from an earlier visit.
-fn has_owners(snapshot: &Snapshot, place: &Place) -> bool {
-    let owners = match place {
-        Place::Group(key) => snapshot.group(key).map(|one| &one.owners),
-        Place::Listener(address) => {
-            let mut listeners = snapshot.listeners.iter();
-            let found = listeners.find(|one| one.address == *address);
-            found.map(|one| &one.owners)
-        }
-        Place::Unix(path) => {
-            let mut listeners = snapshot.unix_listeners.iter();
-            let found = listeners.find(|one| one.name == *path);
-            found.map(|one| &one.owners)
-        }
-    };
-    owners.is_some_and(|owners| !owners.is_empty())
-}
-
-fn add_owners(known: &mut Vec<Owner>, more: &[Owner]) {
-    for owner in more {
-        if known.len() < OWNERS_MAX && known.iter().all(|one| one.pid != owner.pid) {
-            known.push(owner.clone());
-        }
-    }
-}
-
-fn told(place: &Place) -> String {
-    match place {
-        Place::Group(key) => key.to_string(),
-        Place::Listener(address) => address.to_string(),
-        Place::Unix(path) => path.clone(),
-    }
-}
-
-fn note_hidden(snapshot: &mut Snapshot, places: &[String]) {
+/// Tells of the places whose owners were looked for and could not be found.
+pub(super) fn note_hidden(snapshot: &mut Snapshot, places: &[&Place]) {
     let text = match places {
         [] => return,
         [one] => format!("whose {one} is"),
@@ -292,12 +192,18 @@ fn name_holders(reading: &mut Reading, people: &mut People, deadline: Duration) 
     };
     for (holder, socket) in holders.sample.iter_mut().zip(sockets) {
         let owner = found.owners.iter().find(|one| one.inode == socket.inode);
-        holder.owner = owner.and_then(|one| people.owner(one.pid));
+        if let Some(owner) = owner.and_then(|one| people.owner(one.pid)) {
+            holder.owner = Some(owner);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use lasthop_ports::snapshot::{Bind, PlainHolders};
+
     use super::*;
 
     #[test]
@@ -315,5 +221,33 @@ mod tests {
             .map(|part| (part.uid, part.inodes))
             .collect();
         assert_eq!(told, [(33, vec![1, 3, 4]), (1000, vec![2])]);
+    }
+
+    #[test]
+    fn who_holds_a_port_is_named_as_long_as_the_process_is_there() {
+        let us = People::default().owner(std::process::id()).unwrap();
+        let gone = Owner {
+            pid: u32::MAX,
+            ..us.clone()
+        };
+        let with = |owners: [Option<Owner>; 2]| {
+            let holders = [40_000, 40_001].into_iter().zip(owners);
+            let holders = holders.map(|(port, owner)| Plain {
+                bind: Bind::Port,
+                local: (Ipv4Addr::LOCALHOST, port).into(),
+                peer: None,
+                owner,
+            });
+            let mut snapshot = Snapshot::empty(0);
+            snapshot.plain_holders = Some(PlainHolders {
+                sockets: 2,
+                sample: holders.collect(),
+            });
+            snapshot
+        };
+        let mut now = with([None, None]);
+        let lost = carry_over(&mut now, &with([Some(us.clone()), Some(gone)]));
+        assert_eq!(now, with([Some(us), None]));
+        assert_eq!(lost, [Place::PlainHolders]);
     }
 }

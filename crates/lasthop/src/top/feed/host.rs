@@ -3,17 +3,15 @@
 //! A look takes milliseconds on most hosts and half a second on a very full one; the next begins so much later that all
 //! of them together stay below a hundredth of a core.
 
-use std::collections::HashMap;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use lasthop_kernel::{clock, namespace};
 use lasthop_ports::diagnose;
-use lasthop_ports::finding::{Code, Finding, Subject};
-use lasthop_ports::snapshot::{Namespace, Snapshot};
+use lasthop_ports::snapshot::Namespace;
 
 use super::Message;
-use crate::doctor::{self, Depth, OWNERS_TIME_MAX};
+use crate::doctor::{self, Depth, Memory, OwnerSearch};
 use crate::top::model::{Event, HostSample};
 
 /// The time between two looks, where one costs little.
@@ -29,24 +27,13 @@ const REST_FACTOR: u32 = 110;
 /// However much a look costs, the next comes within this time: who watches wants to see something.
 const PERIOD_MAX: Duration = Duration::from_secs(60);
 
-/// Owners that were not found are looked for again after this.
-const SEARCHED_AGAIN_AFTER: Duration = Duration::from_secs(60);
-
-/// Counters are compared with those of so long ago, or with the first ones: a queue that overflows now and then is not
-/// over in the two seconds in which it does not.
-const COMPARED_WITH: Duration = Duration::from_secs(30);
-
 /// How much the thread stands back behind everything else (nice(2)).
 const NICENESS: i32 = 10;
 
 /// What is remembered from look to look.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
-    before: Option<Snapshot>,
-    /// For counters: from when, and the one that comes after it.
-    compared: Option<(Instant, Snapshot)>,
-    next_compared: Option<(Instant, Snapshot)>,
-    searched: HashMap<(Code, Subject), Instant>,
+    memory: Memory,
     looks: u32,
 }
 
@@ -87,22 +74,17 @@ impl Watch {
                 ..snapshot.namespace.clone()
             };
         }
-        self.recall(snapshot, begun.at);
-        if let Some(before) = &self.before {
-            doctor::carry_over(snapshot, before);
-        }
+        self.memory.recall(snapshot, begun.at);
         let findings = diagnose(snapshot);
-        let new = self.new_among(&findings, begun.at);
         let search = Spent::now();
-        if !new.is_empty() {
-            doctor::name_owners(&mut reading, &new, OWNERS_TIME_MAX);
-        }
+        self.memory
+            .name_owners(&mut reading, &findings, OwnerSearch::WATCHED, begun.at);
         let (search, search_processor) = search.since();
         doctor::descriptors(&mut reading.snapshot);
         let snapshot = reading.snapshot;
         let findings = diagnose(&snapshot);
-        self.before = Some(snapshot.clone());
-        // The search has a bound of its own and is not repeated; it says nothing about the next look.
+        self.memory.keep(snapshot.clone());
+        // A search has bounds of its own, how long and how often; it says nothing about the next look.
         let (cost, processor) = begun.since();
         HostSample {
             snapshot,
@@ -121,49 +103,6 @@ impl Watch {
             PERIOD
         };
         (cost * REST_FACTOR).clamp(least, PERIOD_MAX)
-    }
-
-    /// Findings whose owners have not been looked for yet, or long ago.
-    fn new_among(&mut self, findings: &[Finding], now: Instant) -> Vec<Finding> {
-        let name = |finding: &Finding| (finding.code, finding.subject.clone());
-        let names: Vec<_> = findings.iter().map(name).collect();
-        self.searched
-            .retain(|searched, at| names.contains(searched) && now < *at + SEARCHED_AGAIN_AFTER);
-        let is_new = |finding: &&Finding| !self.searched.contains_key(&name(finding));
-        let new: Vec<Finding> = findings.iter().filter(is_new).cloned().collect();
-        self.searched
-            .extend(new.iter().map(|finding| (name(finding), now)));
-        new
-    }
-
-    /// Has `snapshot` know the counters of some time ago, and the samples of its groups up to the look before. In this order:
-    /// what knows earlier counters already takes no others.
-    fn recall(&mut self, snapshot: &mut Snapshot, now: Instant) {
-        self.compare(snapshot, now);
-        if let Some(before) = &self.before {
-            doctor::continue_from(snapshot, before);
-        }
-    }
-
-    fn compare(&mut self, snapshot: &mut Snapshot, now: Instant) {
-        let is_old = |(at, _): &(Instant, Snapshot)| now >= *at + COMPARED_WITH;
-        if self.next_compared.as_ref().is_some_and(is_old) {
-            self.compared = self.next_compared.take();
-        }
-        if let Some((_, earlier)) = &self.compared {
-            doctor::continue_from(snapshot, earlier);
-        }
-        if self.compared.is_none() || self.next_compared.is_none() {
-            let mut kept = snapshot.clone();
-            // Counters and listeners are compared; groups have their samples.
-            kept.groups.clear();
-            let place = if self.compared.is_none() {
-                &mut self.compared
-            } else {
-                &mut self.next_compared
-            };
-            *place = Some((now, kept));
-        }
     }
 }
 
@@ -219,30 +158,5 @@ mod tests {
         let second = watch.look(None);
         assert!(second.snapshot.taken_ms >= first.snapshot.taken_ms);
         assert!(second.snapshot.counters_before.is_some());
-    }
-
-    #[test]
-    fn what_overflowed_half_a_minute_ago_still_counts() {
-        let begun = Instant::now();
-        let mut watch = Watch::default();
-        let mut compared = Vec::new();
-        for (second, overflows) in [(0, 5), (2, 6), (4, 6), (32, 6), (34, 6)] {
-            let mut snapshot = Snapshot::empty(1_000_000 + second * 1_000);
-            snapshot.counters.listen_overflows = Some(overflows);
-            watch.recall(&mut snapshot, begun + Duration::from_secs(second));
-            compared.push(snapshot.counters_before.map(|before| {
-                let overflows = before.counters.listen_overflows;
-                (before.before_ms, overflows)
-            }));
-            watch.before = Some(snapshot);
-        }
-        let expected = [
-            None,
-            Some((2_000, Some(5))),
-            Some((4_000, Some(5))),
-            Some((30_000, Some(6))),
-            Some((32_000, Some(6))),
-        ];
-        assert_eq!(compared, expected);
     }
 }
