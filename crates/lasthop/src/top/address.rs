@@ -99,52 +99,63 @@ pub enum FindError {
         /// Why.
         source: io::Error,
     },
+    /// No address was named that it is for.
+    #[error(
+        "--token-file: name the address that the token is for with --admin; {0} is only a guess"
+    )]
+    TokenForNobody(String),
     /// It is no token. Does not repeat it.
     #[error("{0} holds no token: that is 16 to 256 visible ASCII characters")]
     Token(String),
 }
 
-/// Where to ask. `admin` and `token_file` are what the command line says, `token` what the environment says, `config`
-/// the configuration to look into.
+/// What is known before anybody is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Given<'a> {
+    /// The address that the command line names.
+    pub admin: Option<&'a str>,
+    /// The file with a token that it names.
+    pub token_file: Option<&'a Path>,
+    /// The token that the environment tells.
+    pub token: Option<&'a str>,
+    /// The configuration to look into.
+    pub config: &'a Path,
+    /// Whether the instance is in another network namespace, where the configuration need not be that of who listens.
+    pub is_elsewhere: bool,
+}
+
+/// Where to ask. A token is only for an address that was named for it, by the command line or, here, by the
+/// configuration: whoever listens at a guessed one would learn it.
 ///
 /// # Errors
 /// Where what was given makes no sense; that nobody was found is none.
-pub(super) fn find(
-    admin: Option<&str>,
-    token_file: Option<&Path>,
-    token: Option<String>,
-    config: &Path,
-) -> Result<Found, FindError> {
-    let given = match (token_file, token) {
+pub(super) fn find(given: &Given<'_>) -> Result<Found, FindError> {
+    let token = match (given.token_file, given.token) {
         (Some(path), _) => Some(read_token(path)?),
         (None, Some(token)) => Some(checked(token.trim(), TOKEN_VARIABLE)?),
         (None, None) => None,
     };
-    if let Some(text) = admin {
+    if let Some(text) = given.admin {
         let listened: ListenAddress = text.parse()?;
         let address = Address::of(&listened);
         if matches!(&address, Address::Tcp(address) if address.port() == 0) {
             return Err(FindError::PortZero);
         }
-        return Ok(Found {
-            address,
-            token: given,
-        });
+        return Ok(Found { address, token });
     }
     // One that cannot be read, or cannot serve, describes no instance.
-    let configured: Option<Admin> = Config::from_file(config)
+    let configured: Option<Admin> = Config::from_file(given.config)
         .ok()
         .and_then(|config| config.admin);
-    Ok(match configured {
-        Some(admin) => Found {
-            address: Address::of(&admin.address),
-            token: given.or(admin.token),
-        },
-        None => Found {
-            address: Address::Tcp(USUAL),
-            token: given,
-        },
-    })
+    let (address, token_beside, is_guessed) = match configured {
+        Some(admin) => (Address::of(&admin.address), admin.token, given.is_elsewhere),
+        None => (Address::Tcp(USUAL), None, true),
+    };
+    if is_guessed && given.token_file.is_some() {
+        return Err(FindError::TokenForNobody(address.label()));
+    }
+    let token = token.or(token_beside).filter(|_| !is_guessed);
+    Ok(Found { address, token })
 }
 
 /// The configuration that `find` looks into but for tests.
@@ -183,8 +194,20 @@ mod tests {
 
     const NOWHERE: &str = "/nonexistent/lasthop.toml";
 
+    const TOKEN: &str = "0123456789abcdef";
+
+    fn given<'a>(admin: Option<&'a str>, token: Option<&'a str>) -> Given<'a> {
+        Given {
+            admin,
+            token_file: None,
+            token,
+            config: Path::new(NOWHERE),
+            is_elsewhere: false,
+        }
+    }
+
     fn found(admin: Option<&str>, token: Option<&str>) -> Result<Found, FindError> {
-        find(admin, None, token.map(str::to_owned), Path::new(NOWHERE))
+        find(&given(admin, token))
     }
 
     #[test]
@@ -223,18 +246,112 @@ mod tests {
             error.contains(TOKEN_VARIABLE) && !error.contains("short"),
             "{error}"
         );
-        let missing = find(
-            None,
-            Some(Path::new("/nonexistent")),
-            None,
-            Path::new(NOWHERE),
-        );
+        let missing = find(&Given {
+            token_file: Some(Path::new("/nonexistent")),
+            ..given(None, None)
+        });
         assert!(missing.unwrap_err().to_string().contains("/nonexistent"));
+    }
+
+    /// A directory with a configuration and a token, until it is dropped.
+    struct Files(PathBuf);
+
+    impl Files {
+        fn new() -> Self {
+            let name = format!(
+                "lasthop-top-address-{}-{:?}",
+                std::process::id(),
+                std::thread::current().id()
+            );
+            let directory = std::env::temp_dir().join(name);
+            std::fs::create_dir_all(&directory).unwrap();
+            let config = "[[listener]]\naddress = \"127.0.0.1:8080\"\n\
+                [[upstream]]\nname = \"app\"\ntargets = [\"127.0.0.1:3000\"]\n\
+                [[route]]\nupstream = \"app\"\n\
+                [admin]\naddress = \"127.0.0.7:9000\"\ntoken = \"of-the-configuration\"\n";
+            std::fs::write(directory.join("lasthop.toml"), config).unwrap();
+            std::fs::write(directory.join("token"), TOKEN).unwrap();
+            Self(directory)
+        }
+    }
+
+    impl Drop for Files {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_token_is_sent_to_an_address_that_was_named_and_to_no_other() {
+        let files = Files::new();
+        let config = files.0.join("lasthop.toml");
+        let nowhere = Path::new(NOWHERE);
+        for (admin, config, is_elsewhere, token, address, sent) in [
+            (
+                Some("10.0.0.1:7"),
+                nowhere,
+                false,
+                Some(TOKEN),
+                "10.0.0.1:7",
+                Some(TOKEN),
+            ),
+            (
+                Some("10.0.0.1:7"),
+                nowhere,
+                true,
+                Some(TOKEN),
+                "10.0.0.1:7",
+                Some(TOKEN),
+            ),
+            // That of the configuration is for the address beside it.
+            (Some("10.0.0.1:7"), &config, false, None, "10.0.0.1:7", None),
+            (
+                None,
+                &config,
+                false,
+                None,
+                "127.0.0.7:9000",
+                Some("of-the-configuration"),
+            ),
+            (
+                None,
+                &config,
+                false,
+                Some(TOKEN),
+                "127.0.0.7:9000",
+                Some(TOKEN),
+            ),
+            (None, &config, true, Some(TOKEN), "127.0.0.7:9000", None),
+            (None, &config, true, None, "127.0.0.7:9000", None),
+            (None, nowhere, false, Some(TOKEN), "127.0.0.1:9180", None),
+        ] {
+            let given = Given {
+                config,
+                is_elsewhere,
+                ..given(admin, token)
+            };
+            let found = find(&given).unwrap();
+            let told = found.token.as_ref().map(Secret::expose);
+            assert_eq!(
+                (found.address.label().as_str(), told),
+                (address, sent),
+                "{given:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_file_without_an_address_is_refused() {
+        let files = Files::new();
+        let token_file = files.0.join("token");
+        let given = Given {
+            token_file: Some(&token_file),
+            ..given(None, None)
+        };
+        let error = find(&given).unwrap_err().to_string();
         assert!(
-            found(None, Some("0123456789abcdef"))
-                .unwrap()
-                .token
-                .is_some()
+            error.contains("--admin") && !error.contains(TOKEN),
+            "{error}"
         );
     }
 }

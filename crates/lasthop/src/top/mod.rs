@@ -23,7 +23,7 @@ use lasthop_kernel::namespace::{self, EnterError};
 use lasthop_kernel::terminal::stop_group;
 use tokio::sync::watch;
 
-use address::Found;
+use address::{Found, Given};
 use feed::{Instance, MESSAGES_MAX, Message};
 use keys::Told;
 use model::{Action, Event, Model};
@@ -75,14 +75,13 @@ pub enum TopError {
 
 impl Settings {
     fn find(&self) -> Result<Found, TopError> {
-        let token = self.token.clone();
-        let admin = self.admin.as_deref();
-        let found = address::find(
-            admin,
-            self.token_file.as_deref(),
-            token,
-            address::usual_config(),
-        )?;
+        let found = address::find(&Given {
+            admin: self.admin.as_deref(),
+            token_file: self.token_file.as_deref(),
+            token: self.token.as_deref(),
+            config: address::usual_config(),
+            is_elsewhere: self.netns.is_some(),
+        })?;
         if let Some(pid) = self.netns {
             // Found out before the terminal is taken, so that it is told in plain words.
             namespace::within(pid, || ()).map_err(|source| TopError::Enter { pid, source })?;

@@ -38,7 +38,9 @@ pub(super) enum FetchError {
     #[error("it does not speak HTTP as lasthop does: {0}")]
     Http(#[from] hyper::Error),
     /// It wants a token.
-    #[error("it wants a token: set LASTHOP_ADMIN_TOKEN, or give --token-file")]
+    #[error(
+        "it wants a token: give --admin, and LASTHOP_ADMIN_TOKEN or --token-file"
+    )]
     Token,
     /// It answers with something else.
     #[error("it answers {0}")]
