@@ -8,6 +8,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use lasthop_ports::Grouped;
+
 use super::document;
 use super::json::{array, number, object, string};
 use super::svg::{STYLE, escaped};
@@ -315,15 +317,7 @@ pub(crate) fn svg(report: &HoldReport) -> String {
 
 /// `100,000`.
 pub(crate) fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    Grouped(number as u64).to_string()
 }
 
 fn milliseconds(duration: Duration) -> f64 {

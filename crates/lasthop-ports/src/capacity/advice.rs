@@ -5,8 +5,9 @@
 
 use std::fmt;
 
+use super::Capacity;
 use super::target::{Bound, PortSum, TargetCapacity};
-use super::{Capacity, Grouped};
+use crate::grouped::Grouped;
 use crate::host::TIME_WAIT;
 use crate::plan::STAGE_PAIRS_MAX;
 use crate::range::{PortRange, ReservedPorts};

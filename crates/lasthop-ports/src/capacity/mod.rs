@@ -7,6 +7,7 @@
 mod advice;
 mod target;
 
+use crate::grouped::Grouped;
 use crate::range::{PortRange, ReservedPorts};
 use std::fmt;
 
@@ -95,22 +96,6 @@ impl fmt::Display for Pairs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.0 == 1 { "pair" } else { "pairs" };
         write!(f, "{} {plural}", Grouped(self.0.into()))
-    }
-}
-
-/// A count with a comma every three digits.
-pub(crate) struct Grouped(pub(crate) u64);
-
-impl fmt::Display for Grouped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = self.0.to_string();
-        for (position, digit) in digits.chars().enumerate() {
-            if position > 0 && (digits.len() - position).is_multiple_of(3) {
-                f.write_str(",")?;
-            }
-            write!(f, "{digit}")?;
-        }
-        Ok(())
     }
 }
 

@@ -7,8 +7,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Capacity, Grouped, Pairs, advice};
+use super::{Capacity, Pairs, advice};
 use crate::block::AddressBlock;
+use crate::grouped::Grouped;
 use crate::host::HostPorts;
 use crate::ledger::{Gate, Usage};
 use crate::plan::{Condition, Plan, Sources};

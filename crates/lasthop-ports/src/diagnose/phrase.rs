@@ -1,6 +1,6 @@
 //! How rules say things: counts, parts, processes.
 
-use crate::capacity::Grouped;
+use crate::grouped::Grouped;
 use crate::snapshot::{Owner, Usage};
 
 /// Names that a line of evidence gives before it says how many more there are.

@@ -1,6 +1,6 @@
 //! How findings about ports put times, slopes and processes into words.
 
-use crate::capacity::Grouped;
+use crate::grouped::Grouped;
 use crate::snapshot::Owner;
 
 /// Names that a line lists before it says how many more there are.

@@ -3,8 +3,8 @@
 use super::Plight;
 use super::paste::{inside, shell, words};
 use super::sysctl::{self, Setting};
-use crate::capacity::Grouped;
 use crate::finding::Remedy;
+use crate::grouped::Grouped;
 use crate::host::HostPorts;
 use crate::range::{PortRange, ReservedPorts};
 use crate::snapshot::{Namespace, PortSettings, Snapshot};

@@ -6,6 +6,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use lasthop_ports::{Grouped, grouped};
+
 use super::ports::Ports;
 use super::screen::Colour;
 use super::{Habit, Scene, Transport};
@@ -204,24 +206,13 @@ pub fn duration(duration: Duration) -> String {
 /// A figure without its fraction, thousands set apart by commas.
 #[must_use]
 pub fn grouped(figure: f64) -> String {
-    group_digits(&format!("{figure:.0}"))
+    grouped::digits(&format!("{figure:.0}"))
 }
 
 /// A count, thousands set apart by commas.
 #[must_use]
 pub fn grouped_count(count: u64) -> String {
-    group_digits(&count.to_string())
-}
-
-fn group_digits(digits: &str) -> String {
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    Grouped(count).to_string()
 }
 
 #[cfg(test)]

@@ -64,12 +64,7 @@ fn grouped(f: &mut fmt::Formatter<'_>, value: f64) -> fmt::Result {
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
     let digits = whole.strip_prefix('-').unwrap_or(whole);
     f.write_str(&whole[..whole.len() - digits.len()])?;
-    for (index, digit) in digits.bytes().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            f.write_str(",")?;
-        }
-        write!(f, "{}", char::from(digit))?;
-    }
+    f.write_str(&lasthop_ports::grouped::digits(digits))?;
     match fraction.trim_end_matches('0') {
         "" => Ok(()),
         fraction => write!(f, ".{fraction}"),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use lasthop_ports::capacity::Term;
-use lasthop_ports::{HostPorts, Sources};
+use lasthop_ports::{Grouped, HostPorts, Sources};
 
 use super::advice;
 use super::facts::{Facts, Listening};
@@ -70,9 +70,9 @@ fn write_target(
     writeln!(
         f,
         "    {} ports ({range}) - {} reserved = {} for each pair of addresses\n",
-        grouped(range.len().into()),
-        grouped(reserved.count_within(*range).into()),
-        grouped(facts.ports.limit().into()),
+        Grouped(range.len().into()),
+        Grouped(reserved.count_within(*range).into()),
+        Grouped(facts.ports.limit().into()),
     )?;
     for term in sum.capacity.terms() {
         write_term(f, term, sum.usable(term))?;
@@ -82,12 +82,12 @@ fn write_target(
         Ok(taken) => {
             let mut told = "by whatever program".to_owned();
             if sum.taken.time_wait > 0 {
-                let time_wait = grouped(sum.taken.time_wait);
+                let time_wait = Grouped(sum.taken.time_wait);
                 told +=
                     &format!("; {time_wait} are in TIME_WAIT, where only the young keep a port");
             }
             if taken.uncounted() > 0 {
-                told += &format!("; {} more are not counted", grouped(taken.uncounted()));
+                told += &format!("; {} more are not counted", Grouped(taken.uncounted()));
             }
             write_total(f, "- taken now", sum.taken.held, &told)?;
             write_total(f, "= free now", total.saturating_sub(sum.taken.held), "")?;
@@ -105,10 +105,10 @@ fn write_term(f: &mut fmt::Formatter<'_>, term: &Term, usable: Usable<'_>) -> fm
     };
     let to = term.destinations.to_string();
     write!(f, "    {from:ADDRESSES$} -> {to:ADDRESSES$} ")?;
-    let (pairs, each) = (grouped(term.pairs.into()), grouped(term.per_pair.into()));
+    let (pairs, each) = (Grouped(term.pairs.into()), Grouped(term.per_pair.into()));
     let working = format!("{pairs} x {each}");
     if term.counts {
-        write!(f, "{working:>16} = {:>COUNT$}", grouped(term.connections()))?;
+        write!(f, "{working:>16} = {:>COUNT$}", Grouped(term.connections()))?;
     } else {
         write!(f, "{:>16}   {:>COUNT$}", "", "0")?;
     }
@@ -137,7 +137,7 @@ fn write_total(f: &mut fmt::Formatter<'_>, what: &str, count: u64, remark: &str)
     writeln!(
         f,
         "{what:>width$} {:>COUNT$}{gap}{remark}",
-        grouped(count),
+        Grouped(count),
         width = before - 1
     )
 }
@@ -145,7 +145,7 @@ fn write_total(f: &mut fmt::Formatter<'_>, what: &str, count: u64, remark: &str)
 fn on_pairs(pairs: u64) -> String {
     match pairs {
         1 => "on 1 pair".to_owned(),
-        pairs => format!("on {} pairs", grouped(pairs)),
+        pairs => format!("on {} pairs", Grouped(pairs)),
     }
 }
 
@@ -163,17 +163,17 @@ fn write_rate(
         f,
         "\n    TIME_WAIT keeps the port of a connection that we close for {} s: {} a second on the first pair",
         first.cooling.as_secs_f32(),
-        grouped(u64::from(first.per_pair) * 1000 / cooling.max(1)),
+        Grouped(u64::from(first.per_pair) * 1000 / cooling.max(1)),
     )?;
     match sum.pairs() {
         1 => writeln!(f)?,
-        _ => writeln!(f, ", {} on all", grouped(all))?,
+        _ => writeln!(f, ", {} on all", Grouped(all))?,
     }
     match time_wait_max {
         Some(max) if total > max.into() => writeln!(
             f,
             "    TIME_WAIT of the host: {} at most (net.ipv4.tcp_max_tw_buckets); what is closed beyond that keeps no port",
-            grouped(max.into())
+            Grouped(max.into())
         ),
         _ => Ok(()),
     }
@@ -189,8 +189,8 @@ fn write_backlog(
             write!(
                 f,
                 "    backlog: {} connections can wait for the app to accept them, {} do",
-                grouped(sum.capacity.waiting().unwrap_or_default()),
-                grouped((*waiting).into())
+                Grouped(sum.capacity.waiting().unwrap_or_default()),
+                Grouped((*waiting).into())
             )?;
             match somaxconn {
                 Some(most) => writeln!(f, " (listen {max}, net.core.somaxconn {most})")?,
@@ -222,7 +222,7 @@ fn write_limits(
     writeln!(f, "\n  {:NAME$} {:>COUNT$}", "at once", "connections")?;
     for limit in &limits {
         let count = match limit.connections {
-            Some(connections) => grouped(connections),
+            Some(connections) => Grouped(connections).to_string(),
             None => "-".to_owned(),
         };
         writeln!(
@@ -236,7 +236,7 @@ fn write_limits(
     let Some(first) = first_of(&limits) else {
         return writeln!(f, "  which of them binds first is not known");
     };
-    let most = grouped(first.connections.unwrap_or_default());
+    let most = Grouped(first.connections.unwrap_or_default());
     writeln!(f, "  first to bind: {}, at {most}", name(first.by))?;
     match advice::against(first.by, upstream, facts.descriptors, sums) {
         Some(advice) => writeln!(f, "  for more: {advice}"),
@@ -263,33 +263,20 @@ fn working(limit: &Limit, facts: &Facts, sums: &[TargetSum<'_>]) -> String {
             let rest = all.limit.saturating_sub(all.for_connections);
             format!(
                 "({} - {} for everything else) / {DESCRIPTORS_EACH}, for all upstreams (LimitNOFILE)",
-                grouped(all.limit),
-                grouped(rest)
+                Grouped(all.limit),
+                Grouped(rest)
             )
         }),
         (Limiting::Memory, Some(_)) => {
             let each = sums.iter().map(|sum| sum.capacity.limits().memory_bytes_each);
             format!(
                 "{} MB available / {} bytes, the app's own not counted",
-                grouped(facts.memory.unwrap_or_default() / 1_000_000),
-                grouped(each.max().unwrap_or_default())
+                Grouped(facts.memory.unwrap_or_default() / 1_000_000),
+                Grouped(each.max().unwrap_or_default())
             )
         }
         (Limiting::Memory, None) => unseen(),
         (Limiting::MaxConnections, Some(_)) => "of the upstream, over all workers".to_owned(),
         (Limiting::MaxConnections, None) => "none is set".to_owned(),
     }
-}
-
-/// A count with a comma every three digits.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

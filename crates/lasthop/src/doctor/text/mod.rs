@@ -7,12 +7,13 @@ mod plain;
 
 use std::fmt::Write as _;
 
+use lasthop_ports::Grouped;
 use lasthop_ports::finding::{Finding, Remedy, Severity, Step};
 use lasthop_ports::snapshot::{Namespace, Snapshot, SocketCounts};
 
 use super::json::taken;
 use super::{Examination, Report};
-use plain::{grouped, printable, wrapped};
+use plain::{printable, wrapped};
 
 /// Findings that are told with all they say; the others are told in short, so that the first ones stay on the screen.
 const WHOLE_FINDINGS_MAX: usize = 2;
@@ -211,11 +212,11 @@ impl Page {
             (Some(group), Some(limit)) => format!(
                 "the fullest: {}, {} of {} ports",
                 group.key,
-                grouped(group.used().into()),
-                grouped(limit.into())
+                Grouped(group.used().into()),
+                Grouped(limit.into())
             ),
             (Some(group), None) => {
-                let used = grouped(group.used().into());
+                let used = Grouped(group.used().into());
                 format!("the fullest: {}, {used} ports", group.key)
             }
             (None, _) => "no connection begins here".to_owned(),
@@ -258,12 +259,12 @@ fn headline(snapshot: &Snapshot, style: TextStyle) -> String {
         Some(sockets) => {
             let count = tcp(sockets);
             let plural = if count == 1 { "" } else { "s" };
-            let _ = write!(line, ": {} TCP socket{plural}", grouped(count));
+            let _ = write!(line, ": {} TCP socket{plural}", Grouped(count));
         }
         None => line.push_str(": sockets unknown"),
     }
     if let Some(ports) = &snapshot.ports {
-        let limit = grouped(ports.host_ports().limit().into());
+        let limit = Grouped(ports.host_ports().limit().into());
         let (first, last) = (ports.range.first(), ports.range.last());
         let _ = write!(line, ", ports {first}-{last} ({limit} on each pair)");
     }

@@ -1,4 +1,4 @@
-//! Text that does to a terminal only what text should: escaped, wrapped, grouped.
+//! Text that does to a terminal only what text should: escaped, wrapped.
 
 use std::fmt::Write as _;
 
@@ -53,19 +53,6 @@ pub(super) fn wrapped(text: &str, indent: usize) -> Vec<String> {
     lines
 }
 
-/// `28232` as `28,232`.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,12 +80,5 @@ mod tests {
         assert!(lines.iter().all(|line| line.chars().count() <= 70));
         assert_eq!(lines.join(" "), text.trim());
         assert_eq!(wrapped(&"x".repeat(100), 10).len(), 1);
-    }
-
-    #[test]
-    fn thousands_are_grouped() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (28_232, "28,232")] {
-            assert_eq!(grouped(number), text);
-        }
     }
 }

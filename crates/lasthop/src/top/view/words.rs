@@ -2,19 +2,13 @@
 
 use std::time::Duration;
 
+use lasthop_ports::Grouped;
+
 use crate::history::Window;
 
 /// With a comma at each thousand: `28,232`.
 pub(super) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    Grouped(number).to_string()
 }
 
 /// In at most five columns: `999`, `28.2k`, `1.50M`.
