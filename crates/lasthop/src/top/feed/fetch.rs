@@ -38,9 +38,7 @@ pub(super) enum FetchError {
     #[error("it does not speak HTTP as lasthop does: {0}")]
     Http(#[from] hyper::Error),
     /// It wants a token.
-    #[error(
-        "it wants a token: give --admin, and LASTHOP_ADMIN_TOKEN or --token-file"
-    )]
+    #[error("it wants a token: give --admin, and LASTHOP_ADMIN_TOKEN or --token-file")]
     Token,
     /// It answers with something else.
     #[error("it answers {0}")]
