@@ -111,7 +111,7 @@ fn come_across(found: &[&UnixTarget]) -> Option<Finding> {
         )
     } else {
         (
-            format!("{} socket files: {what}", count(found.len() as u64)),
+            format!("{} socket files, each: {what}", count(found.len() as u64)),
             Subject::Host,
             vec![list(&paths)],
         )

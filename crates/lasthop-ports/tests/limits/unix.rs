@@ -75,7 +75,7 @@ fn files_that_were_come_across_are_one_note() {
     let finding = one(&host, Code::UnixSocketStale);
     assert_eq!(
         (finding.severity, finding.headline.as_str()),
-        (Note, "2 socket files: nobody listens on it")
+        (Note, "2 socket files, each: nobody listens on it")
     );
     assert_eq!(finding.evidence[0], "/run/a.sock, /run/b.sock");
     host.unix_targets.push(unix_target(

@@ -18,6 +18,10 @@ use plain::{printable, wrapped};
 /// Findings that are told with all they say; the others are told in short, so that the first ones stay on the screen.
 const WHOLE_FINDINGS_MAX: usize = 2;
 
+/// Findings of a namespace that are told at all. Hundreds of pairs can be short at once, and whoever reads this begins at the
+/// top.
+const FINDINGS_MAX: usize = 12;
+
 /// Facts that are told of a finding.
 const EVIDENCE_MAX: usize = 3;
 
@@ -94,12 +98,21 @@ impl Page {
         for line in wrapped(&headline, 0) {
             let _ = writeln!(self.text, "{line}");
         }
-        for (position, finding) in findings.iter().enumerate() {
+        for (position, finding) in findings.iter().take(FINDINGS_MAX).enumerate() {
             // Notes stand together.
             if position == 0 || finding.severity > Severity::Note {
                 self.text.push('\n');
             }
             self.finding(finding);
+        }
+        let left = findings.len().saturating_sub(FINDINGS_MAX);
+        if left > 0 {
+            let left = Grouped(left as u64);
+            self.text.push('\n');
+            self.paragraph(
+                "and",
+                &format!("{left} more, no worse: lasthop doctor --json"),
+            );
         }
         if examination
             .severity()

@@ -142,6 +142,24 @@ fn from_the_third_finding_on_they_are_told_in_short() {
 }
 
 #[test]
+fn of_hundreds_of_findings_the_first_are_told_and_the_others_counted() {
+    for (findings, end) in [
+        (FINDINGS_MAX, None),
+        (
+            FINDINGS_MAX + 1_244,
+            Some("1,244 more, no worse: lasthop doctor --json"),
+        ),
+    ] {
+        let findings = (0..findings).map(|_| finding(Severity::Critical)).collect();
+        let said = told(findings, snapshot());
+        assert_eq!(said.matches("critical").count(), FINDINGS_MAX);
+        assert_eq!(said.contains(" more, no worse"), end.is_some());
+        assert!(end.is_none_or(|end| said.contains(end)), "{said}");
+        assert!(said.lines().count() < 100, "{said}");
+    }
+}
+
+#[test]
 fn the_same_lines_are_not_printed_twice() {
     let findings = vec![finding(Severity::Critical), finding(Severity::Warning)];
     let said = told(findings, snapshot());
