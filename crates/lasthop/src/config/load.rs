@@ -84,7 +84,8 @@ fn read(path: &Path) -> Result<String, Fault> {
     let file = std::fs::File::open(path).map_err(|error| {
         let nobody_named_it = path == Path::new(DEFAULT_PATH);
         if nobody_named_it && error.kind() == std::io::ErrorKind::NotFound {
-            unreadable(error).advise("give `lasthop run` a file, or --listen and --to")
+            unreadable(error)
+                .advise("write it, name another file, or give `lasthop run` --listen and --to")
         } else {
             unreadable(error)
         }

@@ -232,7 +232,7 @@ impl Page {
                 let used = Grouped(group.used().into());
                 format!("the fullest: {}, {used} ports", group.key)
             }
-            (None, _) => "no connection begins here".to_owned(),
+            (None, _) => "no source port is in use".to_owned(),
         };
         self.text.push('\n');
         self.paragraph("healthy", &fullest);
