@@ -24,7 +24,7 @@ fn unix(plight: &Plight<'_>) -> Option<Remedy> {
             let_app_listen(plight),
             lines(
                 format!(
-                    "nginx.conf, in upstream {{}}, instead of server {};",
+                    "nginx.conf, in upstream {{}}, instead of `server {};`",
                     plight.target()
                 ),
                 [format!("server unix:{SOCKET};")],
@@ -48,7 +48,7 @@ fn addresses(plight: &Plight<'_>) -> Option<Remedy> {
             steps: vec![
                 lines(
                     format!(
-                        "nginx.conf, in upstream {{}}, instead of server {};",
+                        "nginx.conf, in upstream {{}}, instead of `server {};`",
                         plight.target()
                     ),
                     targets.iter().map(|target| format!("server {target};")),

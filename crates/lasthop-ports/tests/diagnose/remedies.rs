@@ -49,7 +49,7 @@ fn nginx_is_given_its_own_lines() {
         unix,
         "nginx: connect over a Unix socket, which has no ports to run out of\n\
          Let the app listen on a Unix socket, /run/app/app.sock in these lines (gunicorn: --bind unix:/run/app/app.sock; uvicorn: --uds /run/app/app.sock).\n\
-         [nginx.conf, in upstream {}, instead of server 127.0.0.1:3000;]\n\
+         [nginx.conf, in upstream {}, instead of `server 127.0.0.1:3000;`]\n\
          server unix:/run/app/app.sock;\n\
          # nginx -t && nginx -s reload\n\
          undo: put back the lines as they were and reload\n\

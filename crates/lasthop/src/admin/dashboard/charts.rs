@@ -127,7 +127,7 @@ impl Source<'_> {
         Chart {
             id: "sockets",
             title: "Sockets by state",
-            note: "of the whole host; a connection within the host has two",
+            note: "of this network namespace; a connection within the host has two",
             unit: Unit::Count,
             lines: states,
             wall: None,

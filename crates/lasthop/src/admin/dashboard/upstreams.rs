@@ -1,5 +1,5 @@
 //! The upstreams as they are now: connections, queue, what became of attempts, and the pairs of addresses with their ports;
-//! then the fullest groups of the whole host, whoever they belong to.
+//! then the fullest groups of this network namespace, whoever they belong to.
 
 use lasthop_ports::Snapshot;
 
@@ -126,7 +126,7 @@ fn groups(snapshot: &Snapshot, html: &mut Html) {
         return;
     }
     let limit = u64::from(snapshot.port_limit().unwrap_or(0));
-    html.raw("<section class=\"upstream\" aria-labelledby=\"groups\"><h3 id=\"groups\">The whole host</h3>");
+    html.raw("<section class=\"upstream\" aria-labelledby=\"groups\"><h3 id=\"groups\">All of this network namespace</h3>");
     html.raw("<p class=\"results\">Connections that begin here, whoever has them</p>");
     html.raw("<div class=\"scroll\"><table class=\"pairs\"><caption>Fullest groups of connections of this host</caption><thead><tr>");
     html.raw("<th scope=\"col\">Source → destination</th><th scope=\"col\">In use</th><th scope=\"col\">of</th>");
