@@ -2,6 +2,8 @@
 //!
 //! `LASTHOP_DASHBOARD_PICTURE=docs/images/dashboard.png cargo test -p lasthop --test suite dashboard` makes the picture
 //! of docs/dashboard.md anew; an absolute path is safest, and a release build is quicker.
+//!
+//! tidy: long because one browser and one namespace serve all of a picture's promises, and starting them takes longest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

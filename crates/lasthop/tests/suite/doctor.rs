@@ -1,4 +1,6 @@
 //! `lasthop doctor`, the command: what it says about a host that is known, in which form, and how it ends.
+//!
+//! tidy: long because the flags of one command, each a test of its own beside the others.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};

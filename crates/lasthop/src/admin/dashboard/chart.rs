@@ -321,26 +321,8 @@ impl std::fmt::Display for Percent {
 
 #[cfg(test)]
 mod tests {
+    use super::super::series::tests::{SPAN, line};
     use super::*;
-
-    const SPAN: Span = Span {
-        from_ms: 1_000_000,
-        to_ms: 1_600_000,
-        step_ms: 2000,
-        tick_ms: 120_000,
-        row_ms: 60_000,
-    };
-
-    fn line(points: &[(u64, f64)]) -> Line {
-        Line {
-            name: "127.0.0.1 → <b>".to_owned(),
-            points: points
-                .iter()
-                .map(|(s, v)| (1_000_000 + s * 1000, *v))
-                .collect(),
-            gap_ms: 5000,
-        }
-    }
 
     fn chart(lines: Vec<Line>, wall: Option<f64>) -> Chart {
         Chart {

@@ -143,10 +143,10 @@ impl Display for Short {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    const SPAN: Span = Span {
+    pub(in crate::admin::dashboard) const SPAN: Span = Span {
         from_ms: 1_000_000,
         to_ms: 1_600_000,
         step_ms: 2000,
@@ -154,7 +154,7 @@ mod tests {
         row_ms: 60_000,
     };
 
-    fn line(points: &[(u64, f64)]) -> Line {
+    pub(in crate::admin::dashboard) fn line(points: &[(u64, f64)]) -> Line {
         Line {
             name: "127.0.0.1 → <b>".to_owned(),
             points: points

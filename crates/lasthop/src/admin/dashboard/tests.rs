@@ -1,4 +1,6 @@
 //! What the dashboard promises, part by part, with scenes made by hand.
+//!
+//! tidy: long because one page and one set of hostile names for all that is escaped, drawn and streamed.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
