@@ -411,13 +411,16 @@ fn the_sum_of_memory_in_the_documentation_adds_up_from_the_defaults() {
     let buffers = 2 * ((config.server.buffer_memory >> 20) + 4);
     let connections = mebibytes(10_000 * floor);
     let idle = mebibytes(2 * upstream.keepalive.idle);
-    let sum = buffers + connections + idle + 4 + 16;
+    let (access_log, program) = (4, 20);
+    let sum = buffers + connections + idle + access_log + program;
     let eighth = (sum + 4) / 8;
     for expected in [
         format!("48 + 8 + 32 = {floor} KiB,"),
         format!("| {buffers} |\n"),
         format!("10,000 × {floor} KiB | {connections} |\n"),
         format!("2 × 1 × {} × 1 KiB | {idle} |\n", upstream.keepalive.idle),
+        format!("| access log | | {access_log} |\n"),
+        format!("| program | | {program} |\n"),
         format!("an eighth of {sum} | {eighth} |\n"),
         format!("**{}** |\n", sum + eighth),
     ] {
