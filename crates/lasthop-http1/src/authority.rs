@@ -14,6 +14,13 @@ const PORT_DIGITS_MAX: usize = 5;
 #[must_use]
 pub fn parse(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;
+    // A name or an IPv4 address, and a port perhaps: nearly all there are.
+    let plain = bytes.iter().take_while(|&&byte| is_plain(byte)).count();
+    match &text.as_bytes()[plain..] {
+        [] if plain > 0 => return Some(text),
+        [b':', ..] if plain > 0 && is_port(&text[plain + 1..]) => return Some(text),
+        _ => {}
+    }
     let (host, port) = split(text);
     let host_is_valid = match host.strip_prefix('[') {
         Some(literal) => literal
@@ -43,7 +50,38 @@ fn split(authority: &str) -> (&str, Option<&str>) {
 fn is_port(port: &str) -> bool {
     let is_short_number =
         port.len() <= PORT_DIGITS_MAX && port.bytes().all(|byte| byte.is_ascii_digit());
-    port.is_empty() || (is_short_number && port.parse::<u16>().is_ok())
+    is_short_number && (port.len() < PORT_DIGITS_MAX || port.parse::<u16>().is_ok())
+}
+
+/// What stands for itself in a registered name (RFC 3986 section 3.2.2), without the comma.
+static PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0u8;
+    while byte < 0x80 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b';'
+                    | b'='
+            );
+        byte += 1;
+    }
+    table
+};
+
+fn is_plain(byte: u8) -> bool {
+    PLAIN[usize::from(byte)]
 }
 
 /// A registered name or an IPv4 address: not empty, and only what RFC 3986 section 3.2.2 allows,
@@ -54,8 +92,7 @@ fn is_reg_name(mut name: &[u8]) -> bool {
     }
     while let [byte, rest @ ..] = name {
         name = match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => rest,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=' => rest,
+            &byte if is_plain(byte) => rest,
             b'%' => match rest {
                 [high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
                     rest

@@ -1,10 +1,10 @@
 //! What each field name is to a proxy, found from its length, its first byte and one comparison
-//! without case.
+//! without case, eight bytes at a time.
 //!
 //! One table, so that a name cannot mean one thing to framing and another to serialising. What
 //! happens to a kind is not decided here.
 
-use crate::syntax::{folded, reads_as};
+use crate::syntax::{folded, is_spelled, reads_as};
 
 /// What a field is to a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,70 +66,75 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind of a field with this name.
+    /// The kind of a field with this name, which is a token.
     #[must_use]
     pub fn of(name: &[u8]) -> Self {
-        let kind = Self::ignoring_underscores(name);
-        match kind {
-            Self::Other | Self::ContentType => Self::unshadowed(name, kind, Self::Other),
-            Self::ContentLength | Self::TransferEncoding => {
-                Self::unshadowed(name, kind, Self::FramingShadow)
-            }
-            _ => Self::unshadowed(name, kind, Self::Shadow),
-        }
-    }
-
-    /// `kind`, or `shadow` if the name has an underscore in it. No name that means something here
-    /// has one.
-    fn unshadowed(name: &[u8], kind: Self, shadow: Self) -> Self {
-        if kind != Self::Other && name.contains(&b'_') {
-            shadow
-        } else {
-            kind
-        }
-    }
-
-    /// The kind by name, `_` read as `-`.
-    fn ignoring_underscores(name: &[u8]) -> Self {
-        let (canonical, kind): (&[u8], Self) =
-            match (name.len(), name.first().map_or(0, |&byte| folded(byte))) {
-                (2, b't') => (b"te", Self::Te),
-                (3, b'v') => (b"via", Self::Via),
-                (4, b'h') => (b"host", Self::Host),
-                (4, b'd') => (b"date", Self::Date),
-                // An app that turns fields into environment variables makes `HTTP_PROXY` of it, and
-                // then every client may choose its proxy ("httpoxy").
-                (5, b'p') => (b"proxy", Self::Shadow),
-                (6, b'e') => (b"expect", Self::Expect),
-                (7, b'u') => (b"upgrade", Self::Upgrade),
-                (9, b'f') => (b"forwarded", Self::Forwarded),
-                (9, b'x') => (b"x-real-ip", Self::XRealIp),
-                (10, b'c') => (b"connection", Self::Connection),
-                (10, b'k') => (b"keep-alive", Self::KeepAlive),
-                (12, b'c') => (b"content-type", Self::ContentType),
-                (12, b'x') => (b"x-request-id", Self::XRequestId),
-                (14, b'c') => (b"content-length", Self::ContentLength),
-                (14, b'h') => (b"http2-settings", Self::HopByHop),
-                (15, b'x') => (b"x-forwarded-for", Self::XForwardedFor),
-                (16, b'x') => (b"x-forwarded-host", Self::XForwardedHost),
-                (16, b'p') => (b"proxy-connection", Self::HopByHop),
-                (17, b't') => (b"transfer-encoding", Self::TransferEncoding),
-                (17, b'x') => (b"x-forwarded-proto", Self::XForwardedProto),
-                (18, b'p') => (b"proxy-authenticate", Self::HopByHop),
-                (19, b'p') => (b"proxy-authorization", Self::HopByHop),
-                (25, b'p') => (b"proxy-authentication-info", Self::HopByHop),
-                _ => (b"", Self::Other),
-            };
-        if reads_as(name, canonical) {
+        let (canonical, kind) = Self::candidate(name);
+        if is_spelled(name, canonical) {
             return kind;
         }
-        if name
+        // Of the names that mean nothing here only those that begin like one that does can mean it after all.
+        if canonical.is_empty() && name.first().map_or(0, |&byte| folded(byte)) != b'x' {
+            return Self::Other;
+        }
+        Self::by_prefix_or_underscores(name, canonical, kind)
+    }
+
+    /// The one name of this length and first byte that means something here, in lower case, and what it means.
+    fn candidate(name: &[u8]) -> (&'static [u8], Self) {
+        match (name.len(), name.first().map_or(0, |&byte| folded(byte))) {
+            (2, b't') => (b"te", Self::Te),
+            (3, b'v') => (b"via", Self::Via),
+            (4, b'h') => (b"host", Self::Host),
+            (4, b'd') => (b"date", Self::Date),
+            // An app that turns fields into environment variables makes `HTTP_PROXY` of it, and
+            // then every client may choose its proxy ("httpoxy").
+            (5, b'p') => (b"proxy", Self::Shadow),
+            (6, b'e') => (b"expect", Self::Expect),
+            (7, b'u') => (b"upgrade", Self::Upgrade),
+            (9, b'f') => (b"forwarded", Self::Forwarded),
+            (9, b'x') => (b"x-real-ip", Self::XRealIp),
+            (10, b'c') => (b"connection", Self::Connection),
+            (10, b'k') => (b"keep-alive", Self::KeepAlive),
+            (12, b'c') => (b"content-type", Self::ContentType),
+            (12, b'x') => (b"x-request-id", Self::XRequestId),
+            (14, b'c') => (b"content-length", Self::ContentLength),
+            (14, b'h') => (b"http2-settings", Self::HopByHop),
+            (15, b'x') => (b"x-forwarded-for", Self::XForwardedFor),
+            (16, b'x') => (b"x-forwarded-host", Self::XForwardedHost),
+            (16, b'p') => (b"proxy-connection", Self::HopByHop),
+            (17, b't') => (b"transfer-encoding", Self::TransferEncoding),
+            (17, b'x') => (b"x-forwarded-proto", Self::XForwardedProto),
+            (18, b'p') => (b"proxy-authenticate", Self::HopByHop),
+            (19, b'p') => (b"proxy-authorization", Self::HopByHop),
+            (25, b'p') => (b"proxy-authentication-info", Self::HopByHop),
+            _ => (b"", Self::Other),
+        }
+    }
+
+    /// The rarer ways to mean something: an underscore for a hyphen, and `X-Forwarded` in front.
+    #[cold]
+    fn by_prefix_or_underscores(name: &[u8], canonical: &[u8], kind: Self) -> Self {
+        let reads_as_candidate = !canonical.is_empty() && reads_as(name, canonical);
+        let kind = if reads_as_candidate {
+            kind
+        } else if name
             .get(..11)
             .is_some_and(|prefix| reads_as(prefix, b"x-forwarded"))
         {
-            return Self::XForwardedOther;
+            Self::XForwardedOther
+        } else {
+            return Self::Other;
+        };
+        // No name that means something here has an underscore.
+        if !name.contains(&b'_') {
+            return kind;
         }
-        Self::Other
+        match kind {
+            Self::ContentType => Self::Other,
+            Self::ContentLength | Self::TransferEncoding => Self::FramingShadow,
+            _ => Self::Shadow,
+        }
     }
 
     /// Whether `Connection` may take a field of this kind away. Host, framing and forwarding it may

@@ -129,6 +129,36 @@ fn nothing_a_stranger_says_about_itself_is_believed() {
 }
 
 #[test]
+fn a_stranger_and_a_trusted_peer_that_says_nothing_are_forwarded_alike() {
+    for head in [
+        "GET / HTTP/1.1\r\nHost: a:80\r\n\r\n",
+        "GET http://b/c HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n",
+        "POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\n",
+    ] {
+        for via in [true, false] {
+            for request_id in [None, Some("7f")] {
+                let stranger = Forwarding {
+                    via,
+                    request_id,
+                    ..STRANGER
+                };
+                let trusted = Forwarding {
+                    trusted: true,
+                    ..stranger
+                };
+                let written = forwarded(head.as_bytes(), &stranger);
+                assert_eq!(written, forwarded(head.as_bytes(), &trusted));
+                assert_eq!(written.contains("\r\nVia: 1."), via);
+                assert_eq!(
+                    written.contains("\r\nX-Request-ID: 7f\r\n"),
+                    request_id.is_some()
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn what_a_trusted_peer_says_is_kept_and_joined_into_one_line_each() {
     let sent = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: b\r\n\
         X-Forwarded-Port: 443\r\nX-Real-IP: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\nX_Forwarded_For: 3.3.3.3\r\n\
