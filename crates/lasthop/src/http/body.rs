@@ -201,7 +201,9 @@ impl Body {
                     }
                 }
                 Event::End { trailers: range } => {
-                    if self.chunked_out {
+                    if self.chunked_out && range.is_empty() {
+                        out.push(chunked::LAST_CHUNK);
+                    } else if self.chunked_out {
                         let mut end = Vec::new();
                         chunked::write_end(&mut end, &buffer.filled()[range]);
                         out.push(&end);

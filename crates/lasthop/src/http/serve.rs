@@ -11,7 +11,7 @@ use tokio::task::spawn_local;
 
 use super::account::Account;
 use super::client::{Client, Peer, Standing, Woken};
-use super::forward::{After, Joined, forward};
+use super::forward::{After, Joined};
 use super::refuse;
 use super::site::ListenerSite;
 use crate::relay::{Direction, Tunnel, TunnelEnd};
@@ -50,8 +50,12 @@ pub fn serve(
             if client.idle(timeout).await == Woken::Leave {
                 break After::Close;
             }
-            // On the heap for as long as it takes: an idle connection carries no request's state.
-            match Box::pin(forward(&mut client, &listener)).await {
+            // An idle connection carries no request's state: that lies on a desk of the worker.
+            let mut desk = listener.site.desks.lend(client, &listener);
+            let (back, after) = poll_fn(|cx| desk.poll(cx)).await;
+            listener.site.desks.take_back(desk);
+            client = back;
+            match after {
                 After::Next => {
                     client.standing = Standing::Served;
                     timeout = listener.settings.idle_timeout;

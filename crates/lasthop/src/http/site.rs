@@ -9,6 +9,7 @@ use std::sync::Arc;
 use lasthop_http1::limits::HeadLimits;
 
 use super::date::DateText;
+use super::desk::Desks;
 use super::refuse::Goodbyes;
 use crate::config::{Config, Listener};
 use crate::observe::Repeats;
@@ -29,6 +30,8 @@ pub struct Site {
     pub upstreams: Vec<Rc<Upstream>>,
     /// This worker's buffers.
     pub buffers: BufferPool,
+    /// Where requests are dealt with.
+    pub desks: Desks,
     /// This worker's client connections.
     pub connections: Connections,
     /// Heads are serialised here before they go into a buffer; never borrowed across an await.

@@ -20,7 +20,7 @@ use super::handover::{Arrival, WorkerHandle};
 use super::journal::Journal;
 use super::{ServeError, local_runtime};
 use crate::config::Config;
-use crate::http::{DateText, Goodbyes, ListenerSite, Site};
+use crate::http::{DateText, Desks, Goodbyes, ListenerSite, Site};
 use crate::listener;
 use crate::observe::metrics::WorkerMetrics;
 use crate::observe::{Repeats, RequestIds, WorkerLog};
@@ -341,6 +341,7 @@ fn site(start: &mut Start, connections: Connections) -> Site {
         routes: RouteTable::new(&config.routes),
         upstreams,
         buffers: BufferPool::new(config.server.buffer_memory),
+        desks: Desks::default(),
         date: DateText::new(connections.clock().clone()),
         connections,
         scratch: std::cell::RefCell::new(Vec::new()),

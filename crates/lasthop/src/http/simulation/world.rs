@@ -16,7 +16,7 @@ use super::schedule::{Event, Pace, Schedule, Side};
 use super::script::Peer;
 use super::{AppOutcome, Case, End, Outcome, Settings};
 use crate::config::{BufferSizes, Config};
-use crate::http::{self, DateText, Goodbyes, ListenerSite, Site};
+use crate::http::{self, DateText, Desks, Goodbyes, ListenerSite, Site};
 use crate::observe::metrics::WorkerMetrics;
 use crate::observe::{Repeats, RequestIds};
 use crate::route::RouteTable;
@@ -330,6 +330,7 @@ fn listener(settings: Settings, network: &Network) -> Rc<ListenerSite> {
         routes: RouteTable::new(&config.routes),
         upstreams: upstreams.collect(),
         buffers: BufferPool::new(settings.worker_buffers),
+        desks: Desks::default(),
         date: DateText::new(clock),
         connections,
         scratch: RefCell::new(Vec::new()),
