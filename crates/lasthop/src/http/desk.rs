@@ -19,7 +19,7 @@ use super::forward::{After, forward};
 use super::site::ListenerSite;
 
 /// Desks kept for the next request when they are free, per worker; the rest is freed. As many as there are free
-/// buffers, since a request under way has both; 2 MiB at most.
+/// buffers, since a request under way has both. Half a MiB in all.
 const KEPT_MAX: usize = 256;
 
 /// A worker's free desks.

@@ -151,7 +151,7 @@ impl Outbox {
             .next()
             .map_or(&[][..], |buffer| &buffer.filled()[self.offset..]);
         if waiting.len() == 0 {
-            return stream.poll_write(cx, first);
+            return stream.poll_write(cx, &[IoSlice::new(first)]);
         }
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         slices[0] = IoSlice::new(first);
@@ -160,7 +160,7 @@ impl Outbox {
             *slice = IoSlice::new(buffer.filled());
             count += 1;
         }
-        stream.poll_write_vectored(cx, &slices[..count])
+        stream.poll_write(cx, &slices[..count])
     }
 
     /// Notes that the first `count` waiting bytes are sent.
@@ -234,7 +234,8 @@ mod tests {
             .unwrap();
         runtime.block_on(async {
             let (ours, theirs) = tokio::net::UnixStream::pair().unwrap();
-            test(ours.into(), theirs).await;
+            let ours = ours.into_std().unwrap();
+            test(Stream::unix(ours).unwrap(), theirs).await;
         });
     }
 

@@ -30,13 +30,13 @@ impl BareSocket {
     /// # Errors
     /// As epoll_ctl(2).
     pub fn register(self, slot: Slot) -> io::Result<Stream> {
-        let stream: Stream = match self {
+        let stream = match self {
             Self::Tcp(stream) => {
                 // Answers are written whole; waiting for more would only delay them.
                 let _ = stream.set_nodelay(true);
-                tokio::net::TcpStream::from_std(stream)?.into()
+                Stream::tcp(stream)?
             }
-            Self::Unix(stream) => tokio::net::UnixStream::from_std(stream)?.into(),
+            Self::Unix(stream) => Stream::unix(stream)?,
         };
         Ok(stream.with_slot(slot))
     }

@@ -13,8 +13,6 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use tokio::io::ReadBuf;
-
 use super::Stream;
 
 /// Size of every buffer, in bytes. One TLS record, a quarter of the default Unix socket window, and
@@ -174,16 +172,11 @@ impl Buffer {
         bytes_max: usize,
     ) -> Poll<io::Result<usize>> {
         let limit = self.end + self.spare().min(bytes_max);
-        let mut spare = ReadBuf::new(&mut self.bytes[self.end..limit]);
-        match stream.poll_read(cx, &mut spare) {
-            Poll::Ready(Ok(())) => {
-                let count = spare.filled().len();
-                self.end += count;
-                Poll::Ready(Ok(count))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
+        let read = stream.poll_read(cx, &mut self.bytes[self.end..limit]);
+        if let Poll::Ready(Ok(count)) = &read {
+            self.end += *count;
         }
+        read
     }
 }
 

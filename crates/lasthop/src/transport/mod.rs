@@ -12,6 +12,7 @@ mod connections;
 mod eviction;
 mod leased;
 mod load;
+mod registered;
 #[cfg(test)]
 pub mod simulated;
 mod slots;

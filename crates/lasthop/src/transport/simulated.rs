@@ -17,7 +17,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use lasthop_kernel::socket::Peek;
-use tokio::io::ReadBuf;
 
 use super::stream::{Failure, Stream};
 
@@ -282,37 +281,42 @@ impl Simulated {
         Poll::Pending
     }
 
+    pub(super) fn look<T>(&self, look: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let seems_readable = {
+            let wire = self.0.borrow();
+            wire.seems_readable || wire.is_readable()
+        };
+        if !seems_readable {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        look()
+    }
+
     pub(super) fn poll_read(
         &self,
         cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+        bytes: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let mut wire = self.0.borrow_mut();
         if wire.arrived.is_empty() {
             wire.report()?;
             wire.seems_readable = wire.ended != Ended::Not;
             if wire.seems_readable {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(0));
             }
             wire.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let count = buf.remaining().min(wire.arrived.len());
-        let (front, back) = wire.arrived.as_slices();
-        let front = &front[..front.len().min(count)];
-        buf.put_slice(front);
-        buf.put_slice(&back[..count - front.len()]);
-        wire.arrived.drain(..count);
-        // tokio takes a short read for the last one there is.
-        wire.seems_readable = buf.remaining() == 0 || wire.is_readable();
-        Poll::Ready(Ok(()))
+        let count = bytes.len().min(wire.arrived.len());
+        for (byte, arrived) in bytes.iter_mut().zip(wire.arrived.drain(..count)) {
+            *byte = arrived;
+        }
+        // A short read is taken for the last one there is.
+        wire.seems_readable = count == bytes.len() || wire.is_readable();
+        Poll::Ready(Ok(count))
     }
 
-    pub(super) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
-    }
-
-    pub(super) fn poll_write_vectored(
+    pub(super) fn poll_write(
         &self,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
@@ -409,7 +413,8 @@ mod tests {
         let (mut stream, far) = pair();
         far.set_room(5);
         far.set_write_max(3);
-        let mut write = |bytes: &[u8]| match stream.poll_write(&mut noop(), bytes) {
+        let mut write = |bytes: &[u8]| match stream.poll_write(&mut noop(), &[IoSlice::new(bytes)])
+        {
             Poll::Ready(written) => Some(written.map_err(|error| error.kind())),
             Poll::Pending => None,
         };

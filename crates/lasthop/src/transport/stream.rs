@@ -4,17 +4,19 @@
 //! and a match on a two-variant tag costs nothing beside the system call behind it.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use lasthop_kernel::socket::Peek;
+use lasthop_kernel::socket::{Peek, pending_input};
 use lasthop_ports::Lease;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 
 use super::leased::LeasedTcp;
+use super::registered::Registered;
 #[cfg(test)]
 use super::simulated::Simulated;
 use super::{BareSocket, Slot};
@@ -33,27 +35,15 @@ pub struct Stream {
 /// The sockets a stream can be.
 #[derive(Debug)]
 enum Socket {
-    /// TCP over IPv4 or IPv6.
-    Tcp(TcpStream),
+    /// TCP over IPv4 or IPv6, from a client.
+    Tcp(Registered<std::net::TcpStream>),
     /// TCP to an app, from a source port that is on account.
     Leased(LeasedTcp),
     /// A Unix stream socket, by path or abstract name.
-    Unix(UnixStream),
+    Unix(Registered<UnixStream>),
     /// No socket at all.
     #[cfg(test)]
     Simulated(Simulated),
-}
-
-impl From<TcpStream> for Stream {
-    fn from(stream: TcpStream) -> Self {
-        Self::new(Socket::Tcp(stream))
-    }
-}
-
-impl From<UnixStream> for Stream {
-    fn from(stream: UnixStream) -> Self {
-        Self::new(Socket::Unix(stream))
-    }
 }
 
 #[cfg(test)]
@@ -83,6 +73,22 @@ impl Stream {
             sent: 0,
             _slot: None,
         }
+    }
+
+    /// A TCP connection that was accepted and does not block.
+    ///
+    /// # Errors
+    /// As epoll_ctl(2).
+    pub fn tcp(stream: std::net::TcpStream) -> io::Result<Self> {
+        Registered::new(stream).map(|stream| Self::new(Socket::Tcp(stream)))
+    }
+
+    /// A connected Unix socket that does not block.
+    ///
+    /// # Errors
+    /// As epoll_ctl(2).
+    pub fn unix(stream: UnixStream) -> io::Result<Self> {
+        Registered::new(stream).map(|stream| Self::new(Socket::Unix(stream)))
     }
 
     /// A connection to an app, whose source port is lent by `lease`; `names_port` where it was bound by its number.
@@ -119,8 +125,8 @@ impl Stream {
     /// As epoll_ctl(2).
     pub fn into_bare(self) -> io::Result<BareSocket> {
         match self.socket {
-            Socket::Tcp(stream) => stream.into_std().map(BareSocket::Tcp),
-            Socket::Unix(stream) => stream.into_std().map(BareSocket::Unix),
+            Socket::Tcp(stream) => stream.into_socket().map(BareSocket::Tcp),
+            Socket::Unix(stream) => stream.into_socket().map(BareSocket::Unix),
             // Nobody says goodbye to an app.
             Socket::Leased(_) => Err(io::ErrorKind::Unsupported.into()),
             #[cfg(test)]
@@ -147,7 +153,7 @@ impl Stream {
     /// Our address, for TCP; none for a Unix stream, or for a socket that the kernel has taken apart.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match &self.socket {
-            Socket::Tcp(stream) => stream.local_addr().ok(),
+            Socket::Tcp(stream) => stream.socket().ok()?.local_addr().ok(),
             Socket::Leased(stream) => stream.local_addr().ok(),
             Socket::Unix(_) => None,
             #[cfg(test)]
@@ -161,61 +167,49 @@ impl Stream {
     /// follows can still be pending.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.socket {
-            Socket::Tcp(stream) => stream.poll_read_ready(cx),
+            Socket::Tcp(stream) => stream.poll_readable(cx),
             Socket::Leased(stream) => stream.poll_read_ready(cx),
-            Socket::Unix(stream) => stream.poll_read_ready(cx),
+            Socket::Unix(stream) => stream.poll_readable(cx),
             #[cfg(test)]
             Socket::Simulated(stream) => stream.poll_readable(cx),
         }
     }
 
-    /// Reads into `buf`; zero bytes read means that the peer has ended its direction.
-    pub fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
+    /// Reads into `bytes`; zero bytes read mean that the peer has ended its direction.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
         let read = match &mut self.socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Socket::Leased(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
-            Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Socket::Tcp(stream) => stream.poll_read(cx, bytes),
+            Socket::Leased(stream) => {
+                let mut bytes = ReadBuf::new(bytes);
+                let read = Pin::new(&mut **stream).poll_read(cx, &mut bytes);
+                read.map_ok(|()| bytes.filled().len())
+            }
+            Socket::Unix(stream) => stream.poll_read(cx, bytes),
             #[cfg(test)]
-            Socket::Simulated(stream) => stream.poll_read(cx, buf),
+            Socket::Simulated(stream) => stream.poll_read(cx, bytes),
         };
-        self.received += (buf.filled().len() - before) as u64;
+        if let Poll::Ready(Ok(count)) = &read {
+            self.received += *count as u64;
+        }
         read
     }
 
-    /// Writes from one slice; returns the bytes taken.
-    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = match &mut self.socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Socket::Leased(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
-            Socket::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
-            #[cfg(test)]
-            Socket::Simulated(stream) => stream.poll_write(cx, bytes),
-        };
-        self.count_sent(written)
-    }
-
-    /// Writes from several slices in one `writev(2)`; returns the bytes taken.
-    pub fn poll_write_vectored(
+    /// Writes from several slices in one `writev(2)`, from a single one by `send(2)`; returns the bytes taken.
+    pub fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = match &mut self.socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Socket::Leased(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
-            Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Socket::Tcp(stream) => stream.poll_write(cx, slices),
+            Socket::Leased(stream) => match slices {
+                [bytes] => Pin::new(&mut **stream).poll_write(cx, bytes),
+                several => Pin::new(&mut **stream).poll_write_vectored(cx, several),
+            },
+            Socket::Unix(stream) => stream.poll_write(cx, slices),
             #[cfg(test)]
-            Socket::Simulated(stream) => stream.poll_write_vectored(cx, slices),
+            Socket::Simulated(stream) => stream.poll_write(cx, slices),
         };
-        self.count_sent(written)
-    }
-
-    fn count_sent(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(count)) = &written {
             self.sent += *count as u64;
         }
@@ -229,24 +223,32 @@ impl Stream {
     pub fn poll_disturbed(&self, cx: &mut Context<'_>) -> Poll<Disturbance> {
         loop {
             ready!(self.poll_readable(cx)).ok();
-            let look = || match self.peek() {
-                Peek::Quiet => Err(io::ErrorKind::WouldBlock.into()),
-                Peek::Bytes => Ok(Disturbance::Spoke),
-                Peek::Closed | Peek::Error(_) => Ok(Disturbance::Closed),
-            };
-            // `try_io` takes the readiness back when we say that the call would block.
-            let looked = match &self.socket {
-                Socket::Tcp(stream) => stream.try_io(Interest::READABLE, look),
-                Socket::Leased(stream) => stream.try_io(Interest::READABLE, look),
-                Socket::Unix(stream) => stream.try_io(Interest::READABLE, look),
-                #[cfg(test)]
-                Socket::Simulated(_) => look(),
-            };
-            match looked {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(disturbance) => return Poll::Ready(disturbance),
-                Err(_) => return Poll::Ready(Disturbance::Closed),
+            if let Some(disturbance) = self.disturbance() {
+                return Poll::Ready(disturbance);
             }
+        }
+    }
+
+    /// What the event loop has heard of on a connection that should be silent, looked at as in [`Stream::poll_disturbed`].
+    /// Costs no system call where it has heard nothing, and leaves whoever waits for it waiting.
+    pub fn disturbance(&self) -> Option<Disturbance> {
+        let look = || match self.peek() {
+            Peek::Quiet => Err(io::ErrorKind::WouldBlock.into()),
+            Peek::Bytes => Ok(Disturbance::Spoke),
+            Peek::Closed | Peek::Error(_) => Ok(Disturbance::Closed),
+        };
+        // Where we say that the call would block, the readiness is taken back.
+        let looked = match &self.socket {
+            Socket::Tcp(stream) => stream.look(look),
+            Socket::Leased(stream) => stream.try_io(Interest::READABLE, look),
+            Socket::Unix(stream) => stream.look(look),
+            #[cfg(test)]
+            Socket::Simulated(stream) => stream.look(look),
+        };
+        match looked {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Ok(disturbance) => Some(disturbance),
+            Err(_) => Some(Disturbance::Closed),
         }
     }
 
@@ -261,13 +263,13 @@ impl Stream {
     /// As dup(2) and epoll_ctl(2).
     pub fn failure(&self, slot: Slot) -> io::Result<Failure> {
         let stream = match &self.socket {
-            Socket::Tcp(stream) => stream,
-            Socket::Leased(stream) => stream,
+            Socket::Tcp(stream) => stream.socket()?.as_fd(),
+            Socket::Leased(stream) => stream.as_fd(),
             Socket::Unix(_) => return Ok(Box::pin(std::future::pending())),
             #[cfg(test)]
             Socket::Simulated(stream) => return Ok(stream.failure()),
         };
-        let again = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?);
+        let again = std::net::TcpStream::from(stream.try_clone_to_owned()?);
         let again = TcpStream::from_std(again)?;
         Ok(Box::pin(async move {
             // An error of the wait itself would be one of the runtime, which is ending then.
@@ -284,9 +286,9 @@ impl Stream {
 
     fn peek(&self) -> Peek {
         match &self.socket {
-            Socket::Tcp(stream) => lasthop_kernel::socket::pending_input(stream),
-            Socket::Leased(stream) => lasthop_kernel::socket::pending_input(&**stream),
-            Socket::Unix(stream) => lasthop_kernel::socket::pending_input(stream),
+            Socket::Tcp(stream) => peek(stream.socket()),
+            Socket::Leased(stream) => pending_input(&**stream),
+            Socket::Unix(stream) => peek(stream.socket()),
             #[cfg(test)]
             Socket::Simulated(stream) => stream.peek(),
         }
@@ -298,7 +300,9 @@ impl Stream {
         // Only TCP has resets; a Unix stream is closed as it is. A socket that is gone already needs no reset.
         match &self.socket {
             Socket::Tcp(stream) => {
-                let _ = lasthop_kernel::socket::reset_on_close(stream, reset);
+                if let Ok(socket) = stream.socket() {
+                    let _ = lasthop_kernel::socket::reset_on_close(socket, reset);
+                }
             }
             Socket::Leased(stream) => {
                 if lasthop_kernel::socket::reset_on_close(&**stream, reset).is_ok() {
@@ -313,22 +317,30 @@ impl Stream {
 
     /// Ends our direction (`shutdown(2)` with `SHUT_WR`); the peer may go on sending.
     ///
-    /// tokio's shutdown of a socket is one system call and never pending.
+    /// # Errors
+    /// As shutdown(2).
     pub fn shutdown_write(&mut self) -> io::Result<()> {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        let done = match &mut self.socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(&mut cx),
+        match &mut self.socket {
+            Socket::Tcp(stream) => stream.socket()?.shutdown(Shutdown::Write),
             Socket::Leased(stream) => {
                 stream.before_shutdown();
-                Pin::new(&mut **stream).poll_shutdown(&mut cx)
+                // tokio's shutdown of a socket is one system call and never pending.
+                let mut cx = Context::from_waker(std::task::Waker::noop());
+                match Pin::new(&mut **stream).poll_shutdown(&mut cx) {
+                    Poll::Ready(result) => result,
+                    Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+                }
             }
-            Socket::Unix(stream) => Pin::new(stream).poll_shutdown(&mut cx),
+            Socket::Unix(stream) => stream.socket()?.shutdown(Shutdown::Write),
             #[cfg(test)]
-            Socket::Simulated(stream) => Poll::Ready(stream.shutdown_write()),
-        };
-        match done {
-            Poll::Ready(result) => result,
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+            Socket::Simulated(stream) => stream.shutdown_write(),
         }
+    }
+}
+
+fn peek(socket: io::Result<&impl AsFd>) -> Peek {
+    match socket {
+        Ok(socket) => pending_input(socket),
+        Err(error) => Peek::Error(error.kind()),
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use lasthop_kernel::connect::{self, Attempt, ConnectFault, Step, UnixConnecting, UnixTarget};
 use lasthop_ports::ledger::Proof;
 use lasthop_ports::{Grant, Refusal, Walk};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::Target;
@@ -147,8 +147,7 @@ impl Dial {
                 };
                 match connecting.attempt(target)? {
                     Attempt::Connected => {
-                        let stream = UnixStream::from_std(connecting.into_stream())?;
-                        Ok(Stream::from(stream).with_slot(slot))
+                        Ok(Stream::unix(connecting.into_stream())?.with_slot(slot))
                     }
                     Attempt::Full => {
                         *socket = Some((connecting, slot));

@@ -165,14 +165,7 @@ impl Pool {
                 connection, due, ..
             } = idle.remove(last)?;
             self.total.set(self.total.count - 1);
-            // Without a budget, readiness says nothing; the kernel does.
-            let is_quiet = if tokio::task::coop::has_budget_remaining() {
-                let mut cx = Context::from_waker(Waker::noop());
-                connection.stream.poll_disturbed(&mut cx).is_pending()
-            } else {
-                connection.stream.is_quiet()
-            };
-            if due > now && is_quiet {
+            if due > now && connection.stream.disturbance().is_none() {
                 return Some(connection);
             }
             end(&connection, self.close);

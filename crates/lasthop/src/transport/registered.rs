@@ -1,0 +1,236 @@
+//! A connected socket that the event loop watches for what it can read, and for room to write only once there was none.
+//!
+//! tokio's own streams are always watched for both. On a Unix socket the kernel tells of room each time the peer has
+//! taken something (`unix_write_space` in net/unix/af_unix.c), so every request would wake the worker once more, for
+//! nothing. And a socket that was just accepted always has room, which is one event more for each connection.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::AsRawFd;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// A non-blocking socket of the standard library, known to the event loop of this thread.
+///
+/// All of its methods are for one task: whoever waits to read is who writes.
+#[derive(Debug)]
+pub(super) struct Registered<S: AsRawFd> {
+    /// None only while it is registered anew, and for ever where that has failed.
+    watched: Option<AsyncFd<S>>,
+    /// It is watched for room to write as well.
+    for_room: bool,
+}
+
+impl<S: AsRawFd> Registered<S>
+where
+    for<'a> &'a S: Read + Write,
+{
+    /// Registers a socket that is connected and does not block.
+    ///
+    /// # Errors
+    /// As epoll_ctl(2).
+    pub(super) fn new(socket: S) -> io::Result<Self> {
+        Ok(Self {
+            watched: Some(watch(socket, Interest::READABLE)?),
+            for_room: false,
+        })
+    }
+
+    /// The socket.
+    ///
+    /// # Errors
+    /// `NotConnected` where it was lost as it was registered anew.
+    pub(super) fn socket(&self) -> io::Result<&S> {
+        self.watched().map(AsyncFd::get_ref)
+    }
+
+    /// Takes the socket away from the event loop. Errors as [`Self::socket`].
+    pub(super) fn into_socket(self) -> io::Result<S> {
+        let watched = self.watched.ok_or(io::ErrorKind::NotConnected)?;
+        Ok(watched.into_inner())
+    }
+
+    fn watched(&self) -> io::Result<&AsyncFd<S>> {
+        let watched = self.watched.as_ref();
+        watched.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Ready once a read would return bytes, the end, or an error; or had, a moment ago.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.watched()?.poll_read_ready(cx).map_ok(drop)
+    }
+
+    /// Asks `look` if the socket seems readable. What it answers with `WouldBlock` seems so no more.
+    pub(super) fn look<T>(&self, look: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.watched()?.try_io(Interest::READABLE, |_| look())
+    }
+
+    /// Reads; zero bytes are the end of the stream.
+    pub(super) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        bytes: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let watched = self.watched()?;
+        loop {
+            let mut guard = ready!(watched.poll_read_ready(cx))?;
+            match watched.get_ref().read(bytes) {
+                Ok(count) => {
+                    // A short read has taken all there was, and the next edge tells of more: nobody has to ask and hear
+                    // that there is nothing. Of the end of the stream no edge tells again.
+                    if 0 < count && count < bytes.len() {
+                        guard.clear_ready();
+                    }
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Writes one slice by send(2), several by writev(2); returns the bytes taken.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let mut socket = self.socket()?;
+            let written = match slices {
+                [bytes] => socket.write(bytes),
+                several => socket.write_vectored(several),
+            };
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                written => return Poll::Ready(written),
+            }
+            if !self.for_room {
+                self.watch_for_room(cx)?;
+            }
+            ready!(self.watched()?.poll_write_ready(cx))?.clear_ready();
+        }
+    }
+
+    /// Has the event loop tell of room to write from now on.
+    ///
+    /// The reader that may wait is forgotten with the old registration, so its task, which is this one, is woken to
+    /// wait again.
+    #[cold]
+    fn watch_for_room(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let watched = self.watched.take().ok_or(io::ErrorKind::NotConnected)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.watched = Some(watch(watched.into_inner(), interest)?);
+        self.for_room = true;
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+}
+
+#[expect(
+    deprecated,
+    reason = "tokio asks for `unsafe` where a type could lend its descriptor and close it; the sockets of the standard \
+              library, which are all that are registered here, own theirs"
+)]
+fn watch<S: AsRawFd>(socket: S, interest: Interest) -> io::Result<AsyncFd<S>> {
+    AsyncFd::with_interest(socket, interest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn on_a_pair<F: AsyncFnOnce(Registered<UnixStream>, UnixStream)>(test: F) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            theirs.set_nonblocking(true).unwrap();
+            test(Registered::new(ours).unwrap(), theirs).await;
+        });
+    }
+
+    /// Writes until the kernel takes no more; returns how much that was.
+    async fn fill(stream: &mut Registered<UnixStream>) -> usize {
+        let mut sent = 0;
+        let block = [b'x'; 4096];
+        poll_fn(|cx| {
+            while let Poll::Ready(count) = stream.poll_write(cx, &[IoSlice::new(&block)]) {
+                sent += count.unwrap();
+            }
+            Poll::Ready(())
+        })
+        .await;
+        sent
+    }
+
+    fn drain(peer: &UnixStream) -> usize {
+        let mut bytes = [0; 4096];
+        let mut count = 0;
+        while let Ok(read @ 1..) = (&mut &*peer).read(&mut bytes) {
+            count += read;
+        }
+        count
+    }
+
+    #[test]
+    fn it_is_not_watched_for_room_before_there_was_none() {
+        on_a_pair(async |mut stream, peer| {
+            let write = poll_fn(|cx| stream.poll_write(cx, &[IoSlice::new(b"hello")])).await;
+            assert_eq!(write.unwrap(), 5);
+            assert!(!stream.for_room);
+            let sent = fill(&mut stream).await;
+            assert!(stream.for_room);
+            assert_eq!(drain(&peer), sent + 5);
+            let write = poll_fn(|cx| stream.poll_write(cx, &[IoSlice::new(b"more")])).await;
+            assert_eq!(write.unwrap(), 4, "room was told of");
+        });
+    }
+
+    #[test]
+    fn a_reader_that_waited_hears_of_bytes_although_the_writer_was_blocked_meanwhile() {
+        on_a_pair(async |mut stream, peer| {
+            let mut waited = false;
+            let mut bytes = [0; 16];
+            let read = poll_fn(|cx| {
+                if let Poll::Ready(read) = stream.poll_read(cx, &mut bytes) {
+                    return Poll::Ready(read);
+                }
+                // The reader waits; now the peer takes nothing, and the socket is registered anew.
+                while stream
+                    .poll_write(cx, &[IoSlice::new(&[b'x'; 4096])])
+                    .is_ready()
+                {}
+                if !std::mem::replace(&mut waited, true) {
+                    (&peer).write_all(b"word").unwrap();
+                }
+                Poll::Pending
+            })
+            .await;
+            assert_eq!(read.unwrap(), 4);
+            assert_eq!(&bytes[..4], b"word");
+        });
+    }
+
+    #[test]
+    fn the_end_of_the_stream_is_told_again_and_again() {
+        on_a_pair(async |stream, peer| {
+            (&peer).write_all(b"last").unwrap();
+            drop(peer);
+            let mut bytes = [0; 16];
+            for expected in [4, 0, 0] {
+                let read = poll_fn(|cx| stream.poll_read(cx, &mut bytes)).await;
+                assert_eq!(read.unwrap(), expected);
+            }
+        });
+    }
+}
