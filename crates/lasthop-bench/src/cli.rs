@@ -58,6 +58,9 @@ pub(crate) struct Compare {
     /// Runs of each proxy in each scenario
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,
+    /// Of these, those that Envoy and Caddy take part in; without it, all
+    #[arg(long, value_name = "ROUNDS", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds_of_others: Option<u32>,
     /// One round of one second: to see that everything works, not to measure
     #[arg(long, conflicts_with_all = ["seconds", "rounds"])]
     pub(crate) quick: bool,
@@ -65,11 +68,11 @@ pub(crate) struct Compare {
     #[arg(long, value_name = "PERCENT", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=100))]
     pub(crate) rate: u64,
     /// Connections that are held for a reading of memory
-    #[arg(long, value_name = "N", default_value_t = 4500, value_parser = held)]
+    #[arg(long, value_name = "N", default_value_t = 9000, value_parser = held)]
     pub(crate) held: usize,
-    /// Let the rivals set the forwarding fields that lasthop always sets
+    /// Let the rivals set no forwarding field that they can leave out, instead of those that lasthop always sets
     #[arg(long)]
-    pub(crate) same_fields: bool,
+    pub(crate) fewest_fields: bool,
     /// Leave a proxy out; may be repeated
     #[arg(long, value_name = "NAME", value_parser = Rival::ALL.map(Rival::name))]
     pub(crate) without: Vec<String>,
@@ -101,6 +104,11 @@ impl Compare {
     /// How often it is repeated.
     pub(crate) fn rounds(&self) -> u32 {
         if self.quick { 1 } else { self.rounds }
+    }
+
+    /// How often with Envoy and Caddy.
+    pub(crate) fn rounds_of_others(&self) -> u32 {
+        self.rounds_of_others.unwrap_or(u32::MAX).min(self.rounds())
     }
 
     /// The binary of a proxy where one was named.
@@ -302,9 +310,6 @@ impl Outputs {
 
 #[derive(Debug, Args)]
 pub(crate) struct App {
-    /// Body bytes of each answer
-    #[arg(long)]
-    pub(crate) bytes: usize,
     /// Where its socket is made
     #[arg(long)]
     pub(crate) directory: PathBuf,
@@ -363,7 +368,7 @@ pub(crate) struct Pace {
 }
 
 /// More is refused here; whether this host has room for so many is seen later.
-const HELD_MAX: usize = 8000;
+const HELD_MAX: usize = 9400;
 
 fn held(text: &str) -> Result<usize, String> {
     match text.parse() {
@@ -414,8 +419,8 @@ mod tests {
 
     #[test]
     fn more_held_connections_than_proxies_are_set_up_for_are_refused() {
-        assert!(parse(&["--held", "8001"]).is_err());
+        assert!(parse(&["--held", "9401"]).is_err());
         assert!(parse(&["--held", "0"]).is_err());
-        assert!(parse(&["--held", "8000"]).is_ok());
+        assert!(parse(&["--held", "9400"]).is_ok());
     }
 }

@@ -9,7 +9,7 @@ use crate::cores::Cores;
 use crate::endpoint::app::AppProcess;
 use crate::endpoint::hold_app::HoldApp;
 use crate::error::BenchError;
-use crate::experiment::{Bench, latency, memory, throughput};
+use crate::experiment::{Bench, connect, latency, memory, throughput, workers};
 use crate::interrupt::Interrupt;
 use crate::load::Load;
 use crate::output::{self, files};
@@ -30,13 +30,14 @@ pub(crate) fn compare(wanted: &cli::Compare) -> Result<(), BenchError> {
     let bench = Bench {
         proxies,
         rounds: wanted.rounds(),
+        rounds_of_others: wanted.rounds_of_others(),
         seconds: wanted.seconds(),
         rate_percent: wanted.rate,
         held: wanted.held,
-        fields: if wanted.same_fields {
-            Fields::Same
+        fields: if wanted.fewest_fields {
+            Fields::Fewest
         } else {
-            Fields::None
+            Fields::Same
         },
         room: Room::on_this_host()?,
         load: Load::choose(),
@@ -62,6 +63,7 @@ pub(crate) fn compare(wanted: &cli::Compare) -> Result<(), BenchError> {
         load: bench.load.to_string(),
         seconds: bench.seconds,
         rounds: bench.rounds,
+        rounds_of_others: bench.rounds_of_others,
         rate_percent: bench.rate_percent,
         held: bench.held,
         fields: bench.fields,
@@ -88,16 +90,21 @@ pub(crate) fn compare(wanted: &cli::Compare) -> Result<(), BenchError> {
 fn measure(bench: &Bench, scenario: Scenario) -> Result<(Readings, Vec<String>), BenchError> {
     let scratch =
         Scratch::new().map_err(BenchError::host("make a directory for the app's socket"))?;
-    let app = |body_bytes: usize| AppProcess::start(body_bytes, scratch.path(), &bench.interrupt);
+    let app = || AppProcess::start(scratch.path(), &bench.interrupt);
     let readings = match scenario.work {
         Work::Throughput(traffic) => {
-            let app = app(traffic.body_bytes)?;
-            Readings::Throughput(throughput::compare(bench, scenario, traffic, &app)?)
+            Readings::Throughput(throughput::compare(bench, scenario, traffic, &app()?)?)
+        }
+        Work::Workers(traffic) => {
+            Readings::Workers(workers::compare(bench, scenario, traffic, &app()?)?)
         }
         Work::Latency => {
-            let app = app(latency::BODY_BYTES)?;
-            let (readings, notes) = latency::compare(bench, scenario, &app)?;
+            let (readings, notes) = latency::compare(bench, scenario, &app()?)?;
             return Ok((Readings::Latency(readings), notes));
+        }
+        Work::Connect => {
+            let (readings, notes) = connect::compare(bench, scenario)?;
+            return Ok((Readings::Connect(readings), notes));
         }
         Work::Memory(kind) => {
             let app = |over| HoldApp::start(over, bench.held, scratch.path(), &bench.interrupt);

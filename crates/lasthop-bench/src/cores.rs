@@ -25,7 +25,7 @@ impl Cores {
         let cores = Self {
             pinned: cores > LOAD_CORE,
         };
-        cores.move_to(LOAD_CORE)?;
+        cores.move_to(&[LOAD_CORE])?;
         Ok(cores)
     }
 
@@ -34,10 +34,31 @@ impl Cores {
         self,
         start: impl FnOnce() -> Result<T, BenchError>,
     ) -> Result<T, BenchError> {
-        self.move_to(PROXY_CORE)?;
+        self.on(&[PROXY_CORE], start)
+    }
+
+    /// Runs `start` on both cores, for a proxy with a worker for each; app and load stay where they are.
+    pub(crate) fn on_both<T>(
+        self,
+        start: impl FnOnce() -> Result<T, BenchError>,
+    ) -> Result<T, BenchError> {
+        self.on(&[PROXY_CORE, LOAD_CORE], start)
+    }
+
+    fn on<T>(
+        self,
+        cores: &[usize],
+        start: impl FnOnce() -> Result<T, BenchError>,
+    ) -> Result<T, BenchError> {
+        self.move_to(cores)?;
         let started = start();
-        self.move_to(LOAD_CORE)?;
+        self.move_to(&[LOAD_CORE])?;
         started
+    }
+
+    /// The core that is the proxy's alone, where there is one.
+    pub(crate) fn of_the_proxy(self) -> Option<usize> {
+        self.pinned.then_some(PROXY_CORE)
     }
 
     /// In words, for the tables.
@@ -49,9 +70,9 @@ impl Cores {
         }
     }
 
-    fn move_to(self, core: usize) -> Result<(), BenchError> {
+    fn move_to(self, cores: &[usize]) -> Result<(), BenchError> {
         if self.pinned {
-            process::pin(None, core)?;
+            process::pin(None, cores)?;
         }
         Ok(())
     }

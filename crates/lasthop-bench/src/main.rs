@@ -10,7 +10,9 @@ mod accounting;
 mod cli;
 mod compare;
 mod contestant;
+mod core_use;
 mod cores;
+mod criteria;
 mod endpoint;
 mod error;
 mod experiment;
@@ -28,6 +30,7 @@ mod sockets;
 mod spread;
 mod stage;
 mod tally;
+mod traffic;
 mod upstream;
 
 use std::error::Error as _;
@@ -45,7 +48,7 @@ fn main() -> ExitCode {
         Command::Hold(wanted) => hold::hold(&wanted),
         Command::Fill(wanted) => fill::fill(&wanted),
         Command::Sockets(wanted) => sockets::sockets(&wanted),
-        Command::App(wanted) => app::serve(wanted.bytes, &wanted.directory),
+        Command::App(wanted) => app::serve(&wanted.directory),
         Command::HoldApp(wanted) => hold_app::serve(wanted.over),
         Command::Holder(wanted) => holder::serve(&holder::Errand {
             address: wanted.address,

@@ -2,11 +2,13 @@
 
 use std::fs;
 
+use crate::experiment::connect::Connecting;
 use crate::experiment::latency::Latency;
 use crate::experiment::memory::Memory;
 use crate::experiment::throughput::Throughput;
-use crate::experiment::{Comparison, Sample};
-use crate::rival::{Fields, Found};
+use crate::experiment::workers::Scaling;
+use crate::experiment::{Comparison, OTHERS_PERCENT_MAX, Sample};
+use crate::rival::{Fields, Found, Rival};
 use crate::scenario::Scenario;
 
 /// Everything that `output` shows.
@@ -19,6 +21,8 @@ pub(crate) struct Report {
     pub(crate) load: String,
     pub(crate) seconds: u64,
     pub(crate) rounds: u32,
+    /// Those that Envoy and Caddy took part in.
+    pub(crate) rounds_of_others: u32,
     pub(crate) rate_percent: u64,
     pub(crate) held: usize,
     pub(crate) fields: Fields,
@@ -47,7 +51,9 @@ pub(crate) struct Section {
 #[derive(Clone, Debug)]
 pub(crate) enum Readings {
     Throughput(Vec<Comparison<Throughput>>),
+    Workers(Vec<Comparison<Scaling>>),
     Latency(Vec<Comparison<Latency>>),
+    Connect(Vec<Comparison<Connecting>>),
     Memory(Vec<Comparison<Memory>>),
 }
 
@@ -60,20 +66,36 @@ impl Report {
                 format!("medians of {several} runs (smallest–largest), the proxies taking turns")
             }
         };
+        let others = if self.others_took_turns() && self.rounds_of_others < self.rounds {
+            format!(
+                ", of which Envoy and Caddy take part in {}",
+                self.rounds_of_others
+            )
+        } else {
+            String::new()
+        };
         format!(
-            "one worker each, {rounds}, {} s of load at a time",
+            "one worker each, {rounds}{others}, {} s of load at a time",
             self.seconds
         )
+    }
+
+    fn others_took_turns(&self) -> bool {
+        let others = [Rival::Envoy, Rival::Caddy];
+        self.proxies.iter().any(|one| others.contains(&one.rival))
     }
 
     /// One line: what the rivals were asked to do for each request.
     pub(crate) fn fields_in_words(&self) -> &'static str {
         match self.fields {
-            Fields::None => {
-                "The rivals set no forwarding field that they can leave out, as is cheapest; lasthop sets those that it \
-                 always sets"
+            Fields::Same => {
+                "All set the same forwarding fields: Host unchanged, X-Forwarded-For, -Proto and -Host, X-Real-IP, Via; no \
+                 access log"
             }
-            Fields::Same => "The rivals set the same forwarding fields as lasthop",
+            Fields::Fewest => {
+                "The rivals set no forwarding field that they can leave out, as is cheapest; lasthop sets those that it \
+                 always sets; no access log"
+            }
         }
     }
 
@@ -87,10 +109,32 @@ impl Report {
             command.push_str(" --only ");
             command.push_str(name);
         }
-        if self.fields == Fields::Same {
-            command.push_str(" --same-fields");
+        if self.fields == Fields::Fewest {
+            command.push_str(" --fewest-fields");
+        }
+        if self.others_took_turns() && self.rounds_of_others < self.rounds {
+            command.push_str(&format!(" --rounds-of-others {}", self.rounds_of_others));
+        }
+        for rival in Rival::ALL {
+            if self.proxies.iter().all(|one| one.rival != rival) {
+                command.push_str(" --without ");
+                command.push_str(rival.name());
+            }
         }
         command
+    }
+
+    /// One line: how much others disturbed it.
+    pub(crate) fn disturbance(&self) -> String {
+        let mut sum = Disturbance::default();
+        for section in &self.sections {
+            sum.add(&section.disturbance());
+        }
+        format!(
+            "Of {} runs, {} were made once more because others had more than {OTHERS_PERCENT_MAX:.0} % of the proxy's core \
+             meanwhile; in {} of those that count they still had",
+            sum.runs, sum.repeated, sum.disturbed
+        )
     }
 
     /// Each run that failed, in words.
@@ -104,10 +148,52 @@ impl Section {
     pub(crate) fn failures(&self) -> Vec<String> {
         match &self.readings {
             Readings::Throughput(readings) => failures_in(readings),
+            Readings::Workers(readings) => failures_in(readings),
             Readings::Latency(readings) => failures_in(readings),
+            Readings::Connect(readings) => failures_in(readings),
             Readings::Memory(readings) => failures_in(readings),
         }
     }
+
+    fn disturbance(&self) -> Disturbance {
+        match &self.readings {
+            Readings::Throughput(readings) => disturbance_in(readings),
+            Readings::Workers(readings) => disturbance_in(readings),
+            Readings::Latency(readings) => disturbance_in(readings),
+            Readings::Connect(readings) => disturbance_in(readings),
+            Readings::Memory(readings) => disturbance_in(readings),
+        }
+    }
+}
+
+/// How much of it others spoilt.
+#[derive(Clone, Copy, Debug, Default)]
+struct Disturbance {
+    runs: usize,
+    repeated: u32,
+    disturbed: usize,
+}
+
+impl Disturbance {
+    fn add(&mut self, other: &Self) {
+        self.runs += other.runs;
+        self.repeated += other.repeated;
+        self.disturbed += other.disturbed;
+    }
+}
+
+fn disturbance_in<S: Sample>(comparisons: &[Comparison<S>]) -> Disturbance {
+    let mut sum = Disturbance::default();
+    for runs in comparisons.iter().flat_map(|one| &one.runs) {
+        let samples = runs.rounds.iter().flatten();
+        let disturbed = samples.filter(|one| one.others_percent() > OTHERS_PERCENT_MAX);
+        sum.add(&Disturbance {
+            runs: runs.rounds.len(),
+            repeated: runs.repeated,
+            disturbed: disturbed.count(),
+        });
+    }
+    sum
 }
 
 fn failures_in<S: Sample>(comparisons: &[Comparison<S>]) -> Vec<String> {

@@ -4,13 +4,9 @@
 
 use std::time::Duration;
 
-use lasthop::demo::app::CLOSING_PATH;
-
 use crate::endpoint::holder::Kind;
-use crate::experiment::Bench;
-use crate::experiment::latency;
-use crate::experiment::memory;
-use crate::experiment::throughput;
+use crate::experiment::{Bench, connect, latency, memory, throughput};
+use crate::traffic::{Exchange, Traffic};
 
 /// One kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,39 +20,36 @@ pub(crate) struct Scenario {
 pub(crate) enum Work {
     /// As many requests as so many clients get through.
     Throughput(Traffic),
+    /// The same with one worker and with two.
+    Workers(Traffic),
     /// Requests at a rate that is the same for all.
     Latency,
+    /// Connections that are opened beside those that are held.
+    Connect,
     /// Connections that are held.
     Memory(Kind),
 }
 
-/// Requests of a closed loop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Traffic {
-    /// Connections, each with one request at a time.
-    pub(crate) clients: usize,
-    pub(crate) body_bytes: usize,
-    /// What the app does with its connection after an answer is in the path.
-    pub(crate) path: &'static str,
-}
-
 const SMALL: usize = 100;
 const MEDIUM: usize = 10_000;
-pub(crate) const LARGE: usize = 4 << 20;
+const MEBIBYTE: usize = 1 << 20;
 
 /// All, in the order of runs and of tables.
-pub(crate) const ALL: [Scenario; 13] = [
-    keeping("keepalive-1", 1, SMALL),
-    keeping("keepalive-16", 16, SMALL),
-    keeping("keepalive-64", 64, SMALL),
-    keeping("keepalive-1000", 1000, SMALL),
-    keeping("body-10kB", 64, MEDIUM),
+pub(crate) const ALL: [Scenario; 18] = [
+    answers("keepalive-1", 1, SMALL),
+    answers("keepalive-16", 16, SMALL),
+    answers("keepalive-64", 64, SMALL),
+    answers("keepalive-1000", 1000, SMALL),
+    answers("keepalive-4000", 4000, SMALL),
+    throughput("connections-64", 64, Exchange::ClientCloses(SMALL)),
+    throughput("mixed", 64, Exchange::Mixed),
+    answers("body-10kB", 64, MEDIUM),
     // As many as keep the proxy busy; more would measure the buffers of the kernel.
-    keeping("body-4MiB", 16, LARGE),
-    closing("closing-1", 1),
-    closing("closing-16", 16),
-    closing("closing-64", 64),
-    closing("closing-1000", 1000),
+    answers("body-4MiB", 16, 4 * MEBIBYTE),
+    throughput("upload-1MiB", 16, Exchange::Upload(MEBIBYTE)),
+    throughput("closing-1", 1, Exchange::AppCloses(SMALL)),
+    throughput("closing-64", 64, Exchange::AppCloses(SMALL)),
+    throughput("closing-1000", 1000, Exchange::AppCloses(SMALL)),
     Scenario {
         name: "latency",
         work: Work::Latency,
@@ -69,27 +62,27 @@ pub(crate) const ALL: [Scenario; 13] = [
         name: "memory-tunnel",
         work: Work::Memory(Kind::Tunnel),
     },
+    Scenario {
+        name: "connect",
+        work: Work::Connect,
+    },
+    Scenario {
+        name: "workers",
+        work: Work::Workers(Traffic {
+            clients: 64,
+            exchange: Exchange::Answer(SMALL),
+        }),
+    },
 ];
 
-const fn keeping(name: &'static str, clients: usize, body_bytes: usize) -> Scenario {
-    Scenario {
-        name,
-        work: Work::Throughput(Traffic {
-            clients,
-            body_bytes,
-            path: "/",
-        }),
-    }
+const fn answers(name: &'static str, clients: usize, body_bytes: usize) -> Scenario {
+    throughput(name, clients, Exchange::Answer(body_bytes))
 }
 
-const fn closing(name: &'static str, clients: usize) -> Scenario {
+const fn throughput(name: &'static str, clients: usize, exchange: Exchange) -> Scenario {
     Scenario {
         name,
-        work: Work::Throughput(Traffic {
-            clients,
-            body_bytes: SMALL,
-            path: CLOSING_PATH,
-        }),
+        work: Work::Throughput(Traffic { clients, exchange }),
     }
 }
 
@@ -108,11 +101,12 @@ impl Scenario {
             .collect()
     }
 
-    /// The connections that clients open at once.
+    /// The connections that clients open at once to one process of a proxy.
     pub(crate) fn clients(&self, bench: &Bench) -> usize {
         match self.work {
-            Work::Throughput(traffic) => traffic.clients,
+            Work::Throughput(traffic) | Work::Workers(traffic) => traffic.clients,
             Work::Latency => latency::CONNECTIONS,
+            Work::Connect => 0, // as many processes as they take
             Work::Memory(_) => bench.held,
         }
     }
@@ -120,26 +114,22 @@ impl Scenario {
     /// One line: what is done, without the figures that are the same everywhere.
     pub(crate) fn description(&self, bench: &Bench) -> String {
         match self.work {
-            Work::Throughput(traffic) => {
-                let clients = match traffic.clients {
-                    1 => "1 client".to_owned(),
-                    several => format!("{several} clients"),
-                };
-                let body = match traffic.body_bytes {
-                    LARGE => "4 MiB".to_owned(),
-                    bytes => format!("{bytes} bytes"),
-                };
-                let habit = if traffic.path == CLOSING_PATH {
-                    "an app that closes after each answer"
-                } else {
-                    "all connections kept"
-                };
-                format!("{clients}, answers of {body}, {habit}")
+            Work::Throughput(traffic) => in_words(traffic),
+            Work::Workers(traffic) => {
+                format!(
+                    "{}; one worker and two, one after the other",
+                    in_words(traffic)
+                )
             }
             Work::Latency => format!(
                 "a request every so often over {} connections, whatever became of those before it; latency from the time \
                  it was due",
                 latency::CONNECTIONS
+            ),
+            Work::Connect => format!(
+                "set-ups of upgraded connections, one by one, beside {} and beside {} that are held to one address of one app",
+                connect::FEW,
+                connect::MANY
             ),
             Work::Memory(Kind::Idle) => format!(
                 "user memory (Pss) per client that had one answer and keeps its connection, {} held",
@@ -152,16 +142,25 @@ impl Scenario {
         }
     }
 
-    /// About how long it takes in all, over both transports.
+    /// About how long it takes in all.
     pub(crate) fn duration(&self, bench: &Bench) -> Duration {
-        let (run, before) = match self.work {
-            Work::Throughput(_) => (throughput::duration(bench), Duration::ZERO),
-            Work::Latency => (latency::duration(bench), latency::calibration(bench)),
-            Work::Memory(_) => (memory::duration(bench), Duration::ZERO),
-        };
-        let runs = bench.rounds * u32::try_from(bench.proxies.len()).unwrap_or(u32::MAX);
-        2 * (run * runs + before)
+        let both = |run: Duration| 2 * (run * bench.runs() + bench.starts());
+        match self.work {
+            Work::Throughput(_) => both(throughput::duration(bench)),
+            Work::Workers(_) => 2 * both(throughput::duration(bench)),
+            Work::Latency => both(latency::duration(bench)) + 2 * latency::calibration(bench),
+            Work::Memory(_) => both(memory::duration(bench)),
+            Work::Connect => connect::duration(bench),
+        }
     }
+}
+
+fn in_words(traffic: Traffic) -> String {
+    let clients = match traffic.clients {
+        1 => "1 client".to_owned(),
+        several => format!("{several} clients"),
+    };
+    format!("{clients}, {}", traffic.exchange.in_words())
 }
 
 #[cfg(test)]
@@ -178,6 +177,7 @@ mod tests {
         assert_eq!(names(&["memory"]), ["memory-idle", "memory-tunnel"]);
         assert_eq!(names(&["keepalive-1"]), ["keepalive-1"]);
         assert_eq!(names(&["latency", "body"]).len(), 3);
+        assert_eq!(names(&["connect"]), ["connect"]);
         assert_eq!(names(&[]).len(), ALL.len());
         assert!(names(&["keep"]).is_empty());
     }

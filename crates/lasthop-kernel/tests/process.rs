@@ -37,7 +37,7 @@ fn a_process_that_is_gone_is_an_error_with_its_number() {
 #[test]
 fn a_pinned_process_may_run_on_its_core_only() {
     let mut child = idle_child();
-    pin(Some(child.id()), 0).unwrap();
+    pin(Some(child.id()), &[0]).unwrap();
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
     assert!(status.contains("Cpus_allowed_list:\t0\n"), "{status}");
     drop(child.stdin.take());
@@ -46,10 +46,10 @@ fn a_pinned_process_may_run_on_its_core_only() {
 
 #[test]
 fn a_core_that_does_not_exist_is_refused() {
-    assert!(pin(None, usize::MAX).is_err());
+    assert!(pin(None, &[0, usize::MAX]).is_err());
     let cores = std::thread::available_parallelism().unwrap().get();
     if cores < 1024 {
-        assert!(pin(None, 1023).is_err());
+        assert!(pin(None, &[1023]).is_err());
     }
 }
 

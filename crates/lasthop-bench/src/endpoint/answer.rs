@@ -31,6 +31,8 @@ pub(crate) enum AnswerError {
     Head(String),
     #[error("status {found} instead of {wanted}")]
     Status { found: u16, wanted: u16 },
+    #[error("the body has {found} bytes instead of {wanted}")]
+    Length { found: u64, wanted: u64 },
     #[error("more bytes came than the answer has")]
     Excess,
     #[error("what was sent into a tunnel did not come back")]

@@ -17,7 +17,10 @@ pub(crate) struct Outcome {
     pub(crate) answered: u64,
     pub(crate) unanswered: u64,
     pub(crate) late: u64,
+    /// From when the first request was due to the last answer.
+    pub(crate) span: Duration,
     pub(crate) p50: Duration,
+    pub(crate) p90: Duration,
     pub(crate) p99: Duration,
     pub(crate) p999: Duration,
 }
@@ -63,23 +66,23 @@ impl Outcome {
             answered: paced.answered,
             unanswered: paced.unanswered,
             late: paced.late,
+            span: paced.span,
             p50: quantile(500),
+            p90: quantile(900),
             p99: quantile(990),
             p999: quantile(999),
         }
     }
 
-    /// Six numbers, the durations in nanoseconds.
+    /// Eight numbers, the durations in nanoseconds.
     fn line(&self) -> String {
-        format!(
-            "{} {} {} {} {} {}",
-            self.answered,
-            self.unanswered,
-            self.late,
-            self.p50.as_nanos(),
-            self.p99.as_nanos(),
-            self.p999.as_nanos()
-        )
+        let counts = [self.answered, self.unanswered, self.late].map(u128::from);
+        let durations = [self.span, self.p50, self.p90, self.p99, self.p999];
+        let all = counts
+            .into_iter()
+            .chain(durations.map(|one| one.as_nanos()));
+        let words: Vec<String> = all.map(|number| number.to_string()).collect();
+        words.join(" ")
     }
 
     fn in_line(line: &str) -> Option<Self> {
@@ -89,7 +92,9 @@ impl Outcome {
             answered: next()?,
             unanswered: next()?,
             late: next()?,
+            span: Duration::from_nanos(next()?),
             p50: Duration::from_nanos(next()?),
+            p90: Duration::from_nanos(next()?),
             p99: Duration::from_nanos(next()?),
             p999: Duration::from_nanos(next()?),
         })
@@ -106,11 +111,13 @@ mod tests {
             answered: 1,
             unanswered: 2,
             late: 3,
+            span: Duration::from_secs(9),
             p50: Duration::from_nanos(4),
+            p90: Duration::from_nanos(5),
             p99: Duration::from_millis(5),
             p999: Duration::from_secs(6),
         };
         assert_eq!(Outcome::in_line(&outcome.line()), Some(outcome));
-        assert_eq!(Outcome::in_line("1 2 3 4 5"), None);
+        assert_eq!(Outcome::in_line("1 2 3 4 5 6 7"), None);
     }
 }

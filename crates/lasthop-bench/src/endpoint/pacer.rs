@@ -25,6 +25,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::answer::{self, AnswerError};
+use crate::traffic::ANSWER_PATH;
 
 /// A send is late when it is the generator's doing that it came so much after it was due.
 pub(crate) const LATE: Duration = Duration::from_millis(1);
@@ -37,8 +38,6 @@ const LEAD: Duration = Duration::from_millis(5);
 const WARM_UP_DEADLINE: Duration = Duration::from_secs(5);
 /// Room for an answer; it grows to the largest and stays.
 const READ_BYTES: usize = 16 * 1024;
-
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: lasthop-pace\r\n\r\n";
 
 /// One run.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +64,8 @@ pub(crate) struct Paced {
     pub(crate) late: u64,
     /// From due to answered.
     pub(crate) latency: Histogram,
+    /// From when the first request was due to the last answer.
+    pub(crate) span: Duration,
     /// The first connection that was lost, or answer that was not the agreed one.
     pub(crate) first_error: Option<AnswerError>,
 }
@@ -72,6 +73,7 @@ pub(crate) struct Paced {
 /// What the pacer and the readers of all connections share.
 struct Shared {
     pace: Pace,
+    request: Vec<u8>,
     connections: Vec<Connection>,
     /// Connections without a request, longest idle first, so that all are used.
     idle: RefCell<VecDeque<usize>>,
@@ -80,6 +82,8 @@ struct Shared {
     outcome: RefCell<Paced>,
     /// When nothing more is to be waited for.
     done: Notify,
+    /// When the first request was due.
+    begin: Cell<Option<Instant>>,
 }
 
 /// The writing side of a connection.
@@ -99,9 +103,10 @@ pub(crate) async fn run(pace: Pace) -> Result<Paced, AnswerError> {
         reason = "it trusts a type to keep its descriptor, as this one does; what replaces it is an unsafe promise of the same"
     )]
     let timer = AsyncFd::new(Timer::new()?)?;
+    let request = request(pace.body_bytes);
     let (mut connections, mut reads) = (Vec::new(), Vec::new());
     for _ in 0..pace.connections {
-        let opened = tokio::time::timeout(WARM_UP_DEADLINE, open(&pace)).await;
+        let opened = tokio::time::timeout(WARM_UP_DEADLINE, open(&pace, &request)).await;
         let (read, write) = opened.unwrap_or(Err(AnswerError::Late))?;
         reads.push(read);
         connections.push(Connection {
@@ -111,11 +116,13 @@ pub(crate) async fn run(pace: Pace) -> Result<Paced, AnswerError> {
     }
     let shared = Rc::new(Shared {
         pace,
+        request,
         connections,
         idle: RefCell::new((0..pace.connections).collect()),
         waiting: RefCell::default(),
         outcome: RefCell::default(),
         done: Notify::new(),
+        begin: Cell::new(None),
     });
     let mut readers = JoinSet::new();
     for (index, read) in reads.into_iter().enumerate() {
@@ -129,30 +136,33 @@ pub(crate) async fn run(pace: Pace) -> Result<Paced, AnswerError> {
 }
 
 /// A connection that has had its first answer.
-async fn open(pace: &Pace) -> Result<(OwnedReadHalf, OwnedWriteHalf), AnswerError> {
+async fn open(pace: &Pace, request: &[u8]) -> Result<(OwnedReadHalf, OwnedWriteHalf), AnswerError> {
     let stream = TcpStream::from_std(connect::tcp(pace.address, connect::Origin::Kernel)?)?;
     stream.writable().await?;
     connect::tcp_finish(&stream)?;
     let (mut read, mut write) = stream.into_split();
-    write.write_all(REQUEST).await?;
+    write.write_all(request).await?;
     answer::read(&mut read, &mut Vec::new(), 200).await?;
     Ok((read, write))
+}
+
+/// What asks for an answer of so many bytes.
+fn request(body_bytes: u64) -> Vec<u8> {
+    format!("GET {ANSWER_PATH}{body_bytes} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
 }
 
 impl Shared {
     /// Puts every request into the queue when it is due.
     async fn send_on_time(&self, timer: &AsyncFd<Timer>) -> io::Result<()> {
         let begin = Instant::now() + LEAD;
+        self.begin.set(Some(begin));
         for index in 0..self.pace.requests {
             let due = begin + due_after(index, self.pace.per_second);
             let mut now = Instant::now();
             if now < due {
                 timer.get_ref().set(due - now)?;
-                timer
-                    .readable()
-                    .await?
-                    .try_io(|timer| timer.get_ref().take())
-                    .unwrap_or(Ok(()))?; // not yet: the clocks disagree by less than they can show
+                // Not read: to set it anew takes the expiry, and a call less for each request is load less on this core.
+                timer.readable().await?.clear_ready();
                 now = Instant::now();
             }
             if now.saturating_duration_since(due) > LATE {
@@ -171,8 +181,8 @@ impl Shared {
             let connection = &self.connections[*index];
             connection.due.set(Some(*due));
             // So few bytes fit into the buffer of a socket that has nothing else to send.
-            let sent = connection.write.try_write(REQUEST);
-            if !matches!(sent, Ok(length) if length == REQUEST.len()) {
+            let sent = connection.write.try_write(&self.request);
+            if !matches!(sent, Ok(length) if length == self.request.len()) {
                 // Its reader meets the reason, and the request stays its own: unanswered.
                 let error = sent.err().unwrap_or(io::ErrorKind::WriteZero.into());
                 let mut outcome = self.outcome.borrow_mut();
@@ -208,6 +218,9 @@ impl Shared {
             };
             outcome.answered += 1;
             outcome.latency.record(now.saturating_duration_since(due));
+            if let Some(begin) = self.begin.get() {
+                outcome.span = now.saturating_duration_since(begin);
+            }
             let all = outcome.answered == self.pace.requests;
             drop(outcome);
             if all {
@@ -248,6 +261,8 @@ mod tests {
     use std::thread;
 
     const STALL: Duration = Duration::from_millis(100);
+    /// Body bytes of the answers here.
+    const WANTED: u64 = 2;
     const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
     /// An app with a thread for each connection, where every answer needs the one lock; the `stalls`-th holds it for a
@@ -266,7 +281,7 @@ mod tests {
     }
 
     fn answer_all(mut stream: StdStream, answered: &Mutex<u64>, stalls: Option<u64>) {
-        let mut request = [0; REQUEST.len()];
+        let mut request = vec![0; super::request(WANTED).len()];
         while stream.read_exact(&mut request).is_ok() {
             let mut answered = answered.lock().unwrap();
             *answered += 1;

@@ -8,25 +8,27 @@
 //! sees then is the floor under all figures, and where that is high nothing is measured at all.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::throughput::{self, microseconds_each};
-use super::{Bench, Comparison, START, Sample};
+use super::throughput::{self, Setting, microseconds_each};
+use super::{Bench, Comparison, Sample};
 use crate::accounting;
+use crate::core_use::CoreUse;
 use crate::endpoint::app::AppProcess;
 use crate::endpoint::pace;
 use crate::endpoint::pacer::Pace;
 use crate::error::BenchError;
 use crate::load::{self, Work};
 use crate::rival::{Found, Rival};
-use crate::scenario::{Scenario, Traffic};
+use crate::scenario::Scenario;
 use crate::spread::Spread;
+use crate::traffic::{Exchange, Traffic};
 use crate::upstream::Upstream;
 
 /// Connections of the load.
 pub(crate) const CONNECTIONS: usize = 64;
 /// Body bytes of each answer.
-pub(crate) const BODY_BYTES: usize = 100;
+const BODY_BYTES: usize = 100;
 /// Runs of which the median is the yardstick's rate, where there are as many rounds.
 const CALIBRATIONS_MAX: u32 = 3;
 /// Runs that are begun for one, if the generator itself is late. Only that is a reason to run again.
@@ -42,8 +44,7 @@ const FLOOR_P99_MAX: Duration = Duration::from_millis(10);
 
 const TRAFFIC: Traffic = Traffic {
     clients: CONNECTIONS,
-    body_bytes: BODY_BYTES,
-    path: "/",
+    exchange: Exchange::Answer(BODY_BYTES),
 };
 
 /// What one run measured.
@@ -51,7 +52,10 @@ const TRAFFIC: Traffic = Traffic {
 pub(crate) struct Latency {
     /// The rate asked for.
     pub(crate) per_second: f64,
+    /// Answers a second from the first request to the last answer.
+    pub(crate) reached_per_second: f64,
     pub(crate) p50_milliseconds: f64,
+    pub(crate) p90_milliseconds: f64,
     pub(crate) p99_milliseconds: f64,
     pub(crate) p999_milliseconds: f64,
     /// Requests that had their answer, of those that were due.
@@ -60,6 +64,8 @@ pub(crate) struct Latency {
     pub(crate) late_percent: f64,
     /// User and system time of the proxy per answer, in microseconds.
     pub(crate) cpu_microseconds: f64,
+    /// What others had of the proxy's core meanwhile, in percent of the time.
+    pub(crate) others_percent: f64,
 }
 
 impl Latency {
@@ -73,19 +79,26 @@ impl Sample for Latency {
     fn figures(&self) -> Vec<(&'static str, f64)> {
         vec![
             ("per_second", self.per_second),
+            ("reached_per_second", self.reached_per_second),
             ("p50_milliseconds", self.p50_milliseconds),
+            ("p90_milliseconds", self.p90_milliseconds),
             ("p99_milliseconds", self.p99_milliseconds),
             ("p999_milliseconds", self.p999_milliseconds),
             ("answered_percent", self.answered_percent),
             ("late_percent", self.late_percent),
             ("cpu_microseconds", self.cpu_microseconds),
+            ("others_percent", self.others_percent),
         ]
+    }
+
+    fn others_percent(&self) -> f64 {
+        self.others_percent
     }
 }
 
-/// About how long a run takes.
+/// About how long a run takes, less the start of a proxy.
 pub(crate) fn duration(bench: &Bench) -> Duration {
-    START + WARM_UP + Duration::from_secs(bench.seconds * SECONDS_FACTOR)
+    WARM_UP + Duration::from_secs(bench.seconds * SECONDS_FACTOR)
 }
 
 /// About how long it takes to find the rate and the floor, over one transport.
@@ -193,7 +206,11 @@ fn rate(bench: &Bench, upstream: &Upstream) -> Result<u64, BenchError> {
         ));
         let mut reached = Vec::new();
         for _ in 0..calibrations(bench) {
-            let sample = throughput::run(bench, proxy, upstream, TRAFFIC);
+            let setting = Setting {
+                traffic: TRAFFIC,
+                workers: 1,
+            };
+            let sample = throughput::run(bench, proxy, upstream, setting);
             bench.interrupt.check()?; // a signal ends the load too, which would look like a failure
             reached.push(sample?.requests_per_second);
         }
@@ -237,16 +254,14 @@ fn run(
     upstream: &Upstream,
     per_second: u64,
 ) -> Result<Latency, BenchError> {
-    let running = bench.start(proxy, upstream)?;
+    let running = bench.start(proxy, upstream, 1)?;
     let (address, pid) = (running.server.address(), running.server.pid());
     let warm_up = Work {
         address,
-        clients: CONNECTIONS,
-        path: TRAFFIC.path,
+        traffic: TRAFFIC,
         seconds: bench.seconds,
-        body_bytes: BODY_BYTES,
     };
-    if let Some(first) = load::checked(warm_up, WARM_UP)?.first_error {
+    if let Some(first) = load::checked(&warm_up, WARM_UP)?.first_error {
         return Err(BenchError::Failed(format!(
             "{first}{}",
             running.server.complaints()
@@ -254,9 +269,13 @@ fn run(
     }
     let pace = pace(bench, address, per_second);
     let requests = pace.requests;
-    let before = accounting::cpu_time(pid)?;
+    let (before, core) = (
+        accounting::cpu_time(pid)?,
+        CoreUse::now(bench.cores.of_the_proxy()),
+    );
+    let begun = Instant::now();
     let outcome = pace::run(&pace, &bench.interrupt)?;
-    let cpu = accounting::cpu_time(pid)?.since(before);
+    let (elapsed, cpu) = (begun.elapsed(), accounting::cpu_time(pid)?.since(before));
     if outcome.late * LATE_SHARE > requests {
         return Err(BenchError::Late {
             late: outcome.late,
@@ -270,16 +289,19 @@ fn run(
     let percent = |part: u64| 100.0 * part as f64 / requests as f64;
     #[allow(
         clippy::cast_precision_loss,
-        reason = "a rate has at most seven digits"
+        reason = "a rate has at most seven digits, a count of answers nine"
     )]
-    let per_second = per_second as f64;
+    let (per_second, answered) = (per_second as f64, outcome.answered as f64);
     Ok(Latency {
         per_second,
+        reached_per_second: answered / outcome.span.as_secs_f64().max(f64::MIN_POSITIVE),
         p50_milliseconds: outcome.p50.as_secs_f64() * 1e3,
+        p90_milliseconds: outcome.p90.as_secs_f64() * 1e3,
         p99_milliseconds: outcome.p99.as_secs_f64() * 1e3,
         p999_milliseconds: outcome.p999.as_secs_f64() * 1e3,
         answered_percent: percent(outcome.answered),
         late_percent: percent(outcome.late),
         cpu_microseconds: microseconds_each(cpu.total(), outcome.answered),
+        others_percent: core.others_percent(cpu.total(), elapsed),
     })
 }

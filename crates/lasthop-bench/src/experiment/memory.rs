@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::{Bench, Comparison, START, Sample};
+use super::{Bench, Comparison, Sample};
 use crate::accounting;
 use crate::endpoint::held::Held;
 use crate::endpoint::hold_app::{BODY_BYTES, HoldApp};
@@ -16,6 +16,7 @@ use crate::error::BenchError;
 use crate::load::{self, Work};
 use crate::rival::Found;
 use crate::scenario::Scenario;
+use crate::traffic::{Exchange, Traffic};
 use crate::upstream::Upstream;
 
 /// Clients and duration of what is served before the first reading.
@@ -62,9 +63,9 @@ impl Sample for Memory {
     }
 }
 
-/// About how long a run takes.
+/// About how long a run takes, less the start of a proxy.
 pub(crate) fn duration(bench: &Bench) -> Duration {
-    START + WARM_UP + EACH * u32::try_from(bench.held).unwrap_or(u32::MAX)
+    WARM_UP + EACH * u32::try_from(bench.held).unwrap_or(u32::MAX)
 }
 
 /// Compares the proxies of `bench` in front of each of `apps`, one for each transport.
@@ -94,18 +95,19 @@ fn run(
     upstream: &Upstream,
     kind: Kind,
 ) -> Result<Memory, BenchError> {
-    let running = bench.start(proxy, upstream)?;
+    let running = bench.start(proxy, upstream, 1)?;
     let (address, pid) = (running.server.address(), running.server.pid());
     let warm_up = Work {
         address,
-        clients: WARM_UP_CLIENTS,
-        path: "/",
+        traffic: Traffic {
+            clients: WARM_UP_CLIENTS,
+            exchange: Exchange::Answer(BODY_BYTES),
+        },
         seconds: bench.seconds,
-        body_bytes: BODY_BYTES,
     };
     let failed =
         |first: &str| BenchError::Failed(format!("{first}{}", running.server.complaints()));
-    if let Some(first) = load::checked(warm_up, WARM_UP)?.first_error {
+    if let Some(first) = load::checked(&warm_up, WARM_UP)?.first_error {
         return Err(failed(&first));
     }
     let bytes_before = accounting::memory_bytes(&[pid])?;

@@ -1,12 +1,16 @@
 //! How anything is compared: the proxies take turns within a round, and the rounds repeat.
 //!
 //! Whatever else the host does so meets all of them alike; a ratio is taken within a round, where two runs are seconds
-//! apart, and its median over the rounds. Each kind of experiment has a file: [`throughput`], [`latency`], [`memory`].
+//! apart, and its median over the rounds. A run in which others took
+//! too much of the proxy's core is made once more, whatever it measured. Each kind of experiment has a file:
+//! [`throughput`], [`workers`], [`latency`], [`connect`], [`memory`].
 //! Every run has a proxy of its own, fresh and in front of an app that is the same for all.
 
+pub(crate) mod connect;
 pub(crate) mod latency;
 pub(crate) mod memory;
 pub(crate) mod throughput;
+pub(crate) mod workers;
 
 use std::time::Duration;
 
@@ -21,14 +25,19 @@ use crate::scenario::Scenario;
 use crate::spread::Spread;
 use crate::upstream::Upstream;
 
-/// Starting and ending a proxy, on average: milliseconds for most, about a second for Envoy.
-pub(crate) const START: Duration = Duration::from_millis(300);
+/// Above this share of the proxy's core in other hands, in percent of a run, the run is made once more. The reading itself is
+/// exact to some percent of a second.
+pub(crate) const OTHERS_PERCENT_MAX: f64 = 10.0;
+/// Runs that are begun for one, if others are too busy: a host that always is gets its figures, and they say so.
+const ATTEMPTS_MAX: u32 = 2;
 
 /// What all runs have in common.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Bench {
     pub(crate) proxies: Vec<Found>,
     pub(crate) rounds: u32,
+    /// Of which Envoy and Caddy take part in so many.
+    pub(crate) rounds_of_others: u32,
     /// Of a measured run.
     pub(crate) seconds: u64,
     /// The fixed rate, of what the yardstick reaches.
@@ -51,26 +60,59 @@ pub(crate) struct Running {
 }
 
 impl Bench {
-    /// Starts a proxy on its core, in front of `upstream`.
-    pub(crate) fn start(&self, proxy: &Found, upstream: &Upstream) -> Result<Running, BenchError> {
+    /// Starts a proxy in front of `upstream`: on its core, or with more than one `workers` on both.
+    pub(crate) fn start(
+        &self,
+        proxy: &Found,
+        upstream: &Upstream,
+        workers: usize,
+    ) -> Result<Running, BenchError> {
         let scratch =
             Scratch::new().map_err(BenchError::host("make a directory for the proxy's files"))?;
-        let server = self.cores.on_the_proxys(|| {
+        let start = || {
             proxy.start(&Setup {
                 upstream,
                 fields: self.fields,
+                workers,
                 room: self.room,
                 directory: scratch.path(),
             })
-        })?;
+        };
+        let server = match workers {
+            1 => self.cores.on_the_proxys(start)?,
+            _ => self.cores.on_both(start)?,
+        };
         Ok(Running {
             server,
             _scratch: scratch,
         })
     }
 
-    /// Runs every proxy in every round. A run that fails by the proxy's fault, or the moment's, is kept as such.
-    pub(crate) fn alternate<S>(
+    /// Rounds that a proxy takes part in.
+    fn rounds_of(&self, proxy: &Found) -> u32 {
+        match proxy.rival {
+            Rival::Envoy | Rival::Caddy => self.rounds_of_others.min(self.rounds),
+            Rival::Lasthop | Rival::Nginx | Rival::Haproxy => self.rounds,
+        }
+    }
+
+    /// Runs of all proxies in all rounds, over one transport.
+    pub(crate) fn runs(&self) -> u32 {
+        self.proxies.iter().map(|one| self.rounds_of(one)).sum()
+    }
+
+    /// About how long it takes to start and end the proxies of so many runs.
+    pub(crate) fn starts(&self) -> Duration {
+        let all = self
+            .proxies
+            .iter()
+            .map(|one| one.rival.start_duration() * self.rounds_of(one));
+        all.sum()
+    }
+
+    /// Runs every proxy in every round that it takes part in. A run that fails by the proxy's fault, or the moment's, is
+    /// kept as such.
+    pub(crate) fn alternate<S: Sample>(
         &self,
         label: &str,
         mut run: impl FnMut(&Found) -> Result<S, BenchError>,
@@ -81,6 +123,7 @@ impl Bench {
             .map(|proxy| Runs {
                 proxy: proxy.rival,
                 rounds: Vec::new(),
+                repeated: 0,
             })
             .collect();
         let count = self.proxies.len();
@@ -90,15 +133,12 @@ impl Bench {
             for turn in 0..count {
                 let index = (first + turn) % count;
                 let (proxy, runs) = (&self.proxies[index], &mut all[index]);
-                let name = proxy.rival.name();
-                self.interrupt.check()?;
-                crate::say(&format!(
-                    "{label}, round {round} of {}: {name}",
-                    self.rounds
-                ));
-                let outcome = run(proxy);
-                // A signal ends the load too, which would look like a failure of the proxy.
-                self.interrupt.check()?;
+                if round > self.rounds_of(proxy) {
+                    continue;
+                }
+                let label = format!("{label}, round {round} of {}", self.rounds);
+                let (outcome, repeated) = self.undisturbed(&label, proxy, &mut run)?;
+                runs.repeated += repeated;
                 runs.rounds.push(match outcome {
                     Err(error) if error.spoils_one_run() => {
                         crate::say(&format!("    FAILED: {error}"));
@@ -111,14 +151,40 @@ impl Bench {
         Ok(all)
     }
 
+    /// One run, or as many as it takes until others leave the proxy its core; also how many were thrown away.
+    fn undisturbed<S: Sample>(
+        &self,
+        label: &str,
+        proxy: &Found,
+        run: &mut impl FnMut(&Found) -> Result<S, BenchError>,
+    ) -> Result<(Result<S, BenchError>, u32), BenchError> {
+        let mut repeated = 0;
+        loop {
+            self.interrupt.check()?;
+            crate::say(&format!("{label}: {}", proxy.rival.name()));
+            let outcome = run(proxy);
+            // A signal ends the load too, which would look like a failure of the proxy.
+            self.interrupt.check()?;
+            let others = outcome.as_ref().map_or(0.0, Sample::others_percent);
+            if others <= OTHERS_PERCENT_MAX || repeated + 1 >= ATTEMPTS_MAX {
+                return Ok((outcome, repeated));
+            }
+            crate::say(&format!(
+                "    once more: others had {others:.0} % of the core"
+            ));
+            repeated += 1;
+        }
+    }
+
     /// In the place of runs that made no sense to begin.
     pub(crate) fn no_runs<S>(&self, reason: &BenchError) -> Vec<Runs<S>> {
-        let failed = || (0..self.rounds).map(|_| Err(reason.to_string())).collect();
+        let failed = |rounds| (0..rounds).map(|_| Err(reason.to_string())).collect();
         self.proxies
             .iter()
             .map(|proxy| Runs {
                 proxy: proxy.rival,
-                rounds: failed(),
+                rounds: failed(self.rounds_of(proxy)),
+                repeated: 0,
             })
             .collect()
     }
@@ -128,6 +194,11 @@ impl Bench {
 pub(crate) trait Sample {
     /// Each with its unit at the end of its name.
     fn figures(&self) -> Vec<(&'static str, f64)>;
+
+    /// What others had of the proxy's core meanwhile, in percent of the time; zero where that matters to no figure.
+    fn others_percent(&self) -> f64 {
+        0.0
+    }
 }
 
 /// All runs of one proxy in one scenario over one transport, by round; of a failed one, the reason.
@@ -135,6 +206,8 @@ pub(crate) trait Sample {
 pub(crate) struct Runs<S> {
     pub(crate) proxy: Rival,
     pub(crate) rounds: Vec<Result<S, String>>,
+    /// How many were thrown away because others were too busy.
+    pub(crate) repeated: u32,
 }
 
 impl<S> Runs<S> {
@@ -156,6 +229,8 @@ pub(crate) struct Comparison<S> {
 pub(crate) type Yardsticks = &'static [Rival];
 /// nginx, which most people have.
 pub(crate) const NGINX: Yardsticks = &[Rival::Nginx];
+/// HAProxy, which moves long bodies without copying them.
+pub(crate) const HAPROXY: Yardsticks = &[Rival::Haproxy];
 /// Whichever of the two is better in the round.
 pub(crate) const BETTER: Yardsticks = &[Rival::Nginx, Rival::Haproxy];
 
@@ -198,6 +273,7 @@ mod tests {
                     rounds: figures
                         .map(|figure| figure.ok_or("failed".to_owned()))
                         .to_vec(),
+                    repeated: 0,
                 })
                 .collect(),
         }

@@ -4,15 +4,17 @@
 //! client sends its next request when the last answer is whole, so a slow proxy gets fewer, and a stall counts once.
 //! Latency at the same rate for all is what [`super::latency`] measures.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Bench, Comparison, START, Sample};
+use super::{Bench, Comparison, Sample};
 use crate::accounting;
+use crate::core_use::CoreUse;
 use crate::endpoint::app::AppProcess;
 use crate::error::BenchError;
 use crate::load::{self, Work};
 use crate::rival::Found;
-use crate::scenario::{Scenario, Traffic};
+use crate::scenario::Scenario;
+use crate::traffic::Traffic;
 use crate::upstream::Upstream;
 
 /// Load before the measured one, so that connections, caches and pools are as they stay.
@@ -27,6 +29,15 @@ pub(crate) struct Throughput {
     pub(crate) requests_per_second: f64,
     pub(crate) p50_milliseconds: f64,
     pub(crate) p99_milliseconds: f64,
+    /// What others had of the proxy's core meanwhile, in percent of the time.
+    pub(crate) others_percent: f64,
+}
+
+/// What is asked of a proxy, and how large it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    pub(crate) traffic: Traffic,
+    pub(crate) workers: usize,
 }
 
 impl Throughput {
@@ -50,13 +61,18 @@ impl Sample for Throughput {
             ("requests_per_second", self.requests_per_second),
             ("p50_milliseconds", self.p50_milliseconds),
             ("p99_milliseconds", self.p99_milliseconds),
+            ("others_percent", self.others_percent),
         ]
+    }
+
+    fn others_percent(&self) -> f64 {
+        self.others_percent
     }
 }
 
-/// About how long a run takes.
+/// About how long a run takes, less the start of a proxy.
 pub(crate) fn duration(bench: &Bench) -> Duration {
-    START + WARM_UP + Duration::from_secs(bench.seconds)
+    WARM_UP + Duration::from_secs(bench.seconds)
 }
 
 /// Compares the proxies of `bench` over both transports.
@@ -70,7 +86,11 @@ pub(crate) fn compare(
     for upstream in app.upstreams() {
         let transport = upstream.transport();
         let label = format!("{} over {transport}", scenario.name);
-        let runs = bench.alternate(&label, |proxy| run(bench, proxy, &upstream, traffic))?;
+        let setting = Setting {
+            traffic,
+            workers: 1,
+        };
+        let runs = bench.alternate(&label, |proxy| run(bench, proxy, &upstream, setting))?;
         comparisons.push(Comparison {
             scenario,
             transport,
@@ -80,33 +100,36 @@ pub(crate) fn compare(
     Ok(comparisons)
 }
 
-/// Runs `proxy` in front of `upstream` under the load of `traffic`.
+/// Runs `proxy` in front of `upstream` as the setting says.
 pub(crate) fn run(
     bench: &Bench,
     proxy: &Found,
     upstream: &Upstream,
-    traffic: Traffic,
+    setting: Setting,
 ) -> Result<Throughput, BenchError> {
-    let running = bench.start(proxy, upstream)?;
+    let running = bench.start(proxy, upstream, setting.workers)?;
     let (address, pid) = (running.server.address(), running.server.pid());
     let work = Work {
         address,
-        clients: traffic.clients,
-        path: traffic.path,
+        traffic: setting.traffic,
         seconds: bench.seconds,
-        body_bytes: traffic.body_bytes,
     };
     let with_complaints = |errors, first: &str| BenchError::Requests {
         errors,
         first: format!("{first}{}", running.server.complaints()),
     };
-    let warm_up = load::checked(work, WARM_UP)?;
+    let warm_up = load::checked(&work, WARM_UP)?;
     if let Some(first) = &warm_up.first_error {
         return Err(with_complaints(warm_up.errors, first));
     }
-    let before = accounting::cpu_time(pid)?;
-    let outcome = bench.load.run(work)?;
-    let cpu = accounting::cpu_time(pid)?.since(before);
+    let (before, core) = (
+        accounting::cpu_time(pid)?,
+        CoreUse::now(bench.cores.of_the_proxy()),
+    );
+    let begun = Instant::now();
+    let outcome = bench.load.run(&work)?;
+    let (elapsed, cpu) = (begun.elapsed(), accounting::cpu_time(pid)?.since(before));
+    let others_percent = core.others_percent(cpu.total(), elapsed);
     if outcome.errors > 0 || outcome.requests == 0 {
         let first = format!(
             "not told by the load program, which counted {} answers besides",
@@ -120,6 +143,7 @@ pub(crate) fn run(
         requests_per_second: outcome.requests_per_second,
         p50_milliseconds: outcome.p50.as_secs_f64() * 1e3,
         p99_milliseconds: outcome.p99.as_secs_f64() * 1e3,
+        others_percent,
     })
 }
 

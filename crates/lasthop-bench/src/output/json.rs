@@ -1,13 +1,16 @@
 //! A report as JSON (RFC 8259), every run of it, for programs that compare readings over time.
 //!
-//! One object: the conditions; `proxies`, an array of `{name, version, binary}`; `missing`, an array of sentences; and
+//! One object: the conditions; `proxies`, an array of `{name, version, binary}`; `missing`, an array of sentences;
+//! `criteria`, an array of `{scenario, figure, transport, bound, measured, met}`, the figure in words; and
 //! `scenarios`, an array of `{name, description, transport, notes, runs}` with one entry for each scenario and transport. A run
 //! is `{proxy, round, …}` with its figures, whose names end with their units, or with `error` in their place.
 //!
 //! | scenarios | figures |
 //! |---|---|
-//! | `keepalive-*`, `body-*`, `closing-*` | `user_microseconds` and `system_microseconds` per request, `requests_per_second`, `p50_milliseconds`, `p99_milliseconds` (closed loop) |
-//! | `latency` | `per_second` (asked for), `p50_milliseconds`, `p99_milliseconds`, `p999_milliseconds` (open loop; lower bounds where less than everything was answered), `answered_percent`, `late_percent`, `cpu_microseconds` per answer |
+//! | `keepalive-*`, `connections-*`, `mixed`, `body-*`, `upload-*`, `closing-*` | `user_microseconds` and `system_microseconds` per request, `requests_per_second`, `p50_milliseconds`, `p99_milliseconds` (closed loop), `others_percent` (of the proxy's core in other hands) |
+//! | `latency` | `per_second` (asked for), `reached_per_second`, `p50_milliseconds`, `p90_milliseconds`, `p99_milliseconds`, `p999_milliseconds` (open loop; lower bounds where less than everything was answered), `answered_percent`, `late_percent`, `cpu_microseconds` per answer, `others_percent` |
+//! | `connect` | `few_cpu_microseconds`, `few_p50_microseconds`, `few_p99_microseconds` of a set-up, and the same with `many_` |
+//! | `workers` | `one_cpu_microseconds`, `one_requests_per_second`, `two_cpu_microseconds`, `two_requests_per_second` |
 //! | `memory-*` | `connections`, `pss_before_bytes`, `pss_held_bytes`, `per_connection_bytes` |
 //!
 //! `hold` and `fill` write theirs in the same manner; the shapes are in `output/hold.rs` and `output/fill.rs`.
@@ -16,6 +19,7 @@
 
 use std::fmt::Write as _;
 
+use crate::criteria::{self, Verdict};
 use crate::experiment::{Comparison, Sample};
 use crate::report::{Readings, Report, Section};
 use crate::rival::Fields;
@@ -39,12 +43,17 @@ pub(crate) fn render(report: &Report) -> String {
         ("load", string(&report.load)),
         ("seconds", report.seconds.to_string()),
         ("rounds", report.rounds.to_string()),
+        ("rounds_of_others", report.rounds_of_others.to_string()),
         ("rate_percent", report.rate_percent.to_string()),
         ("same_fields", (report.fields == Fields::Same).to_string()),
         ("proxies", array(proxies)),
         (
             "missing",
             array(report.missing.iter().map(|missing| string(missing))),
+        ),
+        (
+            "criteria",
+            array(criteria::judge(report).iter().map(verdict)),
         ),
         (
             "scenarios",
@@ -56,10 +65,23 @@ pub(crate) fn render(report: &Report) -> String {
     text
 }
 
+fn verdict(verdict: &Verdict) -> String {
+    object([
+        ("scenario", string(verdict.scenario)),
+        ("figure", string(verdict.figure.in_words())),
+        ("transport", string(verdict.transport)),
+        ("bound", number(verdict.bound)),
+        ("measured", number(verdict.measured.median)),
+        ("met", verdict.is_met().to_string()),
+    ])
+}
+
 fn scenarios(section: &Section) -> Vec<String> {
     match &section.readings {
         Readings::Throughput(readings) => comparisons(section, readings),
+        Readings::Workers(readings) => comparisons(section, readings),
         Readings::Latency(readings) => comparisons(section, readings),
+        Readings::Connect(readings) => comparisons(section, readings),
         Readings::Memory(readings) => comparisons(section, readings),
     }
 }

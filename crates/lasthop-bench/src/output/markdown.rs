@@ -3,24 +3,32 @@
 use std::fmt::Write as _;
 
 use super::document::{capitalised, write_table};
-use super::table;
+use super::{comparison, summary};
 use crate::report::Report;
 use crate::rival::Rival;
+
+/// Where the configurations are, from the document.
+const SETTINGS: &str = "../crates/lasthop-bench/src/rival";
 
 /// What stands in the document, without its marks.
 pub(crate) fn section(report: &Report) -> String {
     let mut text = String::from("## lasthop and other proxies\n\n");
     // Writing to a String cannot fail, here and below.
     let _ = writeln!(text, "{}.\n", capitalised(&report.method()));
+    if let Some(promises) = summary::promises(report) {
+        text.push_str("What lasthop promises, as medians of its figures or of their ratios within each round:\n\n");
+        write_table(&mut text, &promises);
+        text.push('\n');
+    }
     if let Some(chart) = &report.chart {
         let _ = writeln!(
             text,
             "![CPU time per request of each proxy, by scenario]({chart})\n"
         );
     }
-    if let Some(summary) = table::summary(report) {
-        text.push_str("lasthop as a multiple of the better of nginx and HAProxy:\n\n");
-        write_table(&mut text, &summary);
+    if let Some(multiples) = summary::multiples(report) {
+        text.push_str("lasthop as a multiple of nginx, and of the better of nginx and HAProxy in each round:\n\n");
+        write_table(&mut text, &multiples);
         text.push('\n');
     }
     write_conditions(&mut text, report);
@@ -31,8 +39,8 @@ pub(crate) fn section(report: &Report) -> String {
             "\n### {name}\n\n{}.\n",
             capitalised(&section.description)
         );
-        write_table(&mut text, &table::of_section(section));
-        let _ = writeln!(text, "\n{}", table::legend(section));
+        write_table(&mut text, &comparison::of_section(section));
+        let _ = writeln!(text, "\n{}", comparison::legend(section));
         for note in &section.notes {
             let _ = writeln!(text, "{note}.");
         }
@@ -69,8 +77,14 @@ fn write_conditions(text: &mut String, report: &Report) {
         }
     );
     let _ = writeln!(text, "- {}.", report.fields_in_words());
+    let _ = writeln!(text, "- {}.", report.disturbance());
     for proxy in &report.proxies {
-        let _ = writeln!(text, "- {}: `{}`", proxy.rival.name(), proxy.version);
+        let (name, version) = (proxy.rival.name(), &proxy.version);
+        let _ = writeln!(
+            text,
+            "- {name}: `{version}`, set up with [{file}]({SETTINGS}/{file})",
+            file = proxy.rival.configuration_name()
+        );
     }
     for missing in &report.missing {
         let _ = writeln!(text, "- Left out: {missing}");
@@ -108,10 +122,9 @@ mod tests {
             section.contains("| TCP      | lasthop | 20.0 (20.0–20.0) |"),
             "{section}"
         );
-        assert!(
-            section
-                .contains("compare --seconds 4 --rounds 1 --rate 60 --held 10 --only keepalive\n")
-        );
+        assert!(section.contains(
+            "compare --seconds 4 --rounds 1 --rate 60 --held 10 --only keepalive --without haproxy"
+        ));
         assert!(section.contains("](chart.svg)"));
         assert!(
             section.contains("round 1: status 502 said nginx\n"),

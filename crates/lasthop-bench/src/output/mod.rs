@@ -2,6 +2,7 @@
 //!
 //! Pure, but for [`files`]: a report in, text out.
 
+pub(crate) mod comparison;
 pub(crate) mod document;
 pub(crate) mod files;
 pub(crate) mod fill;
@@ -10,6 +11,7 @@ pub(crate) mod json;
 pub(crate) mod markdown;
 pub(crate) mod plot;
 pub(crate) mod sockets;
+pub(crate) mod summary;
 pub(crate) mod svg;
 pub(crate) mod table;
 pub(crate) mod text;

@@ -12,7 +12,7 @@ use crate::scenario::{ALL, Scenario};
 
 pub(crate) fn report() -> Report {
     let sections = [
-        ("keepalive-1", Readings::Throughput as fn(_) -> _),
+        ("keepalive-64", Readings::Throughput as fn(_) -> _),
         ("body-4MiB", Readings::Throughput),
     ]
     .map(|(name, readings)| {
@@ -31,9 +31,10 @@ pub(crate) fn report() -> Report {
         load: "wrk".into(),
         seconds: 4,
         rounds: 1,
+        rounds_of_others: 1,
         rate_percent: 60,
         held: 10,
-        fields: Fields::None,
+        fields: Fields::Same,
         only: vec!["keepalive".into()],
         proxies: vec![found(Rival::Lasthop), found(Rival::Nginx)],
         missing: vec!["haproxy: not in PATH nor in /usr/sbin".into()],
@@ -74,6 +75,7 @@ fn comparison<S>(scenario: Scenario, run: impl Fn(Rival) -> Result<S, String>) -
     let runs = [Rival::Lasthop, Rival::Nginx].map(|proxy| Runs {
         proxy,
         rounds: vec![run(proxy)],
+        repeated: 0,
     });
     Comparison {
         scenario,
@@ -92,6 +94,7 @@ fn throughput(proxy: Rival) -> Result<Throughput, String> {
         requests_per_second: 50_000.0,
         p50_milliseconds: 1.0,
         p99_milliseconds: 2.0,
+        others_percent: 0.0,
     })
 }
 
@@ -101,12 +104,15 @@ fn latency(proxy: Rival) -> Result<Latency, String> {
     let answered_percent = if proxy == Rival::Lasthop { 100.0 } else { 50.0 };
     Ok(Latency {
         per_second: 1000.0,
+        reached_per_second: 10.0 * answered_percent,
         p50_milliseconds: 1.0,
+        p90_milliseconds: 1.5,
         p99_milliseconds: 2.0,
         p999_milliseconds: 3.0,
         answered_percent,
         late_percent: 0.0,
         cpu_microseconds: 20.0,
+        others_percent: 12.0,
     })
 }
 

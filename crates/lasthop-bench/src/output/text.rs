@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::table::{self, Table};
+use super::{comparison, summary};
 use crate::report::Report;
 
 /// The whole report, ending with a line feed.
@@ -26,16 +27,21 @@ pub(crate) fn render(report: &Report) -> String {
     }
     for section in &report.sections {
         let _ = writeln!(text, "\n{}: {}", section.scenario.name, section.description);
-        let _ = writeln!(text, "{}", table::legend(section));
-        write_table(&mut text, &table::of_section(section));
+        let _ = writeln!(text, "{}", comparison::legend(section));
+        write_table(&mut text, &comparison::of_section(section));
         for note in &section.notes {
             let _ = writeln!(text, "{note}.");
         }
     }
-    if let Some(summary) = table::summary(report) {
-        text.push_str("\nlasthop as a multiple of the better of nginx and haproxy\n");
-        write_table(&mut text, &summary);
+    if let Some(multiples) = summary::multiples(report) {
+        text.push_str("\nlasthop as a multiple of nginx and of the better of nginx and haproxy\n");
+        write_table(&mut text, &multiples);
     }
+    if let Some(promises) = summary::promises(report) {
+        text.push_str("\nWhat is promised\n");
+        write_table(&mut text, &promises);
+    }
+    let _ = writeln!(text, "\n{}.", report.disturbance());
     let failures: Vec<String> = report.failures().collect();
     if !failures.is_empty() {
         let _ = writeln!(

@@ -9,8 +9,7 @@ use crate::error::BenchError;
 
 pub(super) const TEMPLATE: &str = include_str!("Caddyfile");
 
-/// What starts it on `address`. It has no count of workers; `GOMAXPROCS=1` lets one of its threads run at a time, which
-/// is as much as the one core that it is given has room for.
+/// What starts it on `address`. It has no count of workers; `GOMAXPROCS` lets as many of its threads run at once.
 pub(super) fn command(
     binary: &Path,
     address: SocketAddr,
@@ -26,7 +25,7 @@ pub(super) fn command(
     command
         .args(["run", "--adapter", "caddyfile", "--config"])
         .arg(configuration)
-        .env("GOMAXPROCS", "1");
+        .env("GOMAXPROCS", setup.workers.to_string());
     // It makes its directories whether it needs them or not.
     for home in ["HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"] {
         command.env(home, setup.directory);

@@ -10,8 +10,7 @@ use crate::upstream;
 
 pub(super) const TEMPLATE: &str = include_str!("envoy.yaml");
 
-/// What starts it on `address` with one worker thread. Hot restart is off, since it needs a name that is free on the
-/// whole host.
+/// What starts it on `address`. Hot restart is off, since it needs a name that is free on the whole host.
 pub(super) fn command(
     binary: &Path,
     address: SocketAddr,
@@ -25,7 +24,8 @@ pub(super) fn command(
     let configuration = write_configuration(TEMPLATE, &words, setup, "envoy.yaml")?;
     let mut command = Command::new(binary);
     command
-        .args(["--concurrency", "1", "--disable-hot-restart"])
+        .args(["--concurrency", &setup.workers.to_string()])
+        .arg("--disable-hot-restart")
         .args(["--log-level", "error", "-c"])
         .arg(configuration);
     Ok(command)

@@ -16,6 +16,7 @@ pub(super) fn command(
     setup: &Setup<'_>,
 ) -> Result<Command, BenchError> {
     let words = [
+        ("@WORKERS@", setup.workers.to_string()),
         ("@LISTEN@", address.to_string()),
         ("@UPSTREAM@", setup.upstream.colon_form()),
         ("@CONNECTIONS@", setup.room.clients().to_string()),

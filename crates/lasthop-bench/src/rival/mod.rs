@@ -1,6 +1,6 @@
 //! The proxies that are compared: how each is found, named, started and ended.
 //!
-//! All listen on one TCP address of 127.0.0.1 and forward to one upstream with one worker. The configuration of each is
+//! All listen on one TCP address of 127.0.0.1 and forward to one upstream, with one worker unless two are compared. The configuration of each is
 //! a file beside its module, readable as it is. A proxy is measured as its process and the descendants of that process,
 //! which covers nginx' master and worker with the same rule as the others. Where one process is not enough, they are a
 //! [`fleet`].
@@ -19,6 +19,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 pub(crate) use room::Room;
 pub(crate) use server::Server;
@@ -57,6 +58,27 @@ impl Rival {
         }
     }
 
+    /// About how long it takes to start and to end, all processes, where nothing is open any more.
+    pub(crate) fn start_duration(self) -> Duration {
+        let milliseconds = match self {
+            Self::Lasthop | Self::Nginx | Self::Haproxy => 60,
+            Self::Envoy => 1200,
+            Self::Caddy => 400,
+        };
+        Duration::from_millis(milliseconds)
+    }
+
+    /// The name of its configuration file, beside its module and in a run.
+    pub(crate) fn configuration_name(self) -> &'static str {
+        match self {
+            Self::Lasthop => "lasthop.toml",
+            Self::Nginx => "nginx.conf",
+            Self::Haproxy => "haproxy.cfg",
+            Self::Envoy => "envoy.yaml",
+            Self::Caddy => "Caddyfile",
+        }
+    }
+
     /// What makes its binary say its version.
     fn version_argument(self) -> &'static str {
         match self {
@@ -79,10 +101,10 @@ pub(crate) struct Found {
 /// Whether the rivals set the fields that lasthop always sets (Host unchanged, X-Forwarded-*, X-Real-IP, Via).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fields {
-    /// As cheap as they can be.
-    None,
     /// The same as lasthop.
     Same,
+    /// None that they can leave out, as is cheapest.
+    Fewest,
 }
 
 /// What a proxy is set up for.
@@ -90,6 +112,8 @@ pub(crate) enum Fields {
 pub(crate) struct Setup<'a> {
     pub(crate) upstream: &'a Upstream,
     pub(crate) fields: Fields,
+    /// Threads or processes that serve.
+    pub(crate) workers: usize,
     pub(crate) room: Room,
     /// Where its files go.
     pub(crate) directory: &'a Path,

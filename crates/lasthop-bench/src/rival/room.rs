@@ -4,10 +4,10 @@ use lasthop_kernel::limits;
 
 use crate::error::BenchError;
 
-/// Enough for the clients of any scenario here, and what is left of the usual hard limits after it is plenty.
-const CLIENTS_MAX: usize = 8192;
-/// Descriptors of a proxy that are no client's and no connection's to the app: listeners, logs, event loops.
-const DESCRIPTORS_APART: usize = 256;
+/// Enough for the clients of any scenario here, with what proxies need besides within a hard limit of 20,000.
+const CLIENTS_MAX: usize = 9500;
+/// Descriptors of a proxy that are no client's and no connection's to the app: listeners, logs, event loops, pipes.
+const DESCRIPTORS_APART: usize = 768;
 
 /// The room, the same for every proxy: what some of them reserve in advance is by the size of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,5 +54,6 @@ mod tests {
             assert!(room.clients() == 0 || room.descriptors() <= descriptors);
         }
         assert_eq!(Room::within(20_000).clients(), CLIENTS_MAX);
+        assert_eq!(Room::within(1_000_000).clients(), CLIENTS_MAX);
     }
 }

@@ -65,13 +65,13 @@ pub enum ProcessError {
         /// The file below /proc/PID.
         file: &'static str,
     },
-    /// The core does not exist, or not for us.
-    #[error("process {pid} cannot be pinned to core {core}")]
+    /// None of the cores exists, or none is for us.
+    #[error("process {pid} cannot be pinned to the cores {cores:?}")]
     Pin {
         /// The process; 0 is the calling thread.
         pid: u32,
-        /// The core asked for, from 0.
-        core: usize,
+        /// The cores asked for, from 0.
+        cores: Vec<usize>,
         /// What the kernel said.
         source: io::Error,
     },
@@ -108,23 +108,30 @@ pub fn proportional_memory_bytes(pid: u32) -> Result<u64, ProcessError> {
     parse_pss_bytes(&read(pid, file)?).ok_or(ProcessError::Shape { pid, file })
 }
 
-/// Keeps all of a process' later threads and the thread `pid` itself on one `core`, counted from 0
+/// Keeps all of a process' later threads and the thread `pid` itself on `cores`, counted from 0
 /// (sched_setaffinity(2)); `None` is the calling thread. Call it before a program starts its threads.
 ///
 /// # Errors
 /// [`ProcessError::Pin`].
-pub fn pin(pid: Option<u32>, core: usize) -> Result<(), ProcessError> {
+pub fn pin(pid: Option<u32>, cores: &[usize]) -> Result<(), ProcessError> {
     let pid = pid.unwrap_or(0);
-    let failed = |source| ProcessError::Pin { pid, core, source };
+    let failed = |source| ProcessError::Pin {
+        pid,
+        cores: cores.to_vec(),
+        source,
+    };
     // Beyond the set, CPU_SET would write out of bounds.
-    if core >= usize::try_from(libc::CPU_SETSIZE).unwrap_or(0) {
+    let beyond = usize::try_from(libc::CPU_SETSIZE).unwrap_or(0);
+    if cores.iter().any(|core| *core >= beyond) {
         return Err(failed(io::ErrorKind::InvalidInput.into()));
     }
     let number = pid_number(pid).map_err(failed)?;
     // SAFETY: `cpu_set_t` is an array of integers, for which zero is a valid value.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `core` has been checked to lie within the set.
-    unsafe { libc::CPU_SET(core, &mut set) };
+    for core in cores {
+        // SAFETY: each core has been checked to lie within the set.
+        unsafe { libc::CPU_SET(*core, &mut set) };
+    }
     // SAFETY: pointer and length describe `set`, which lives past the call; the kernel only reads it.
     let result =
         unsafe { libc::sched_setaffinity(number, size_of::<libc::cpu_set_t>(), &raw const set) };
