@@ -42,7 +42,16 @@ fn a_quick_run_writes_every_reading_in_every_form() {
     let file = |name: &str| scratch.path().join(name);
     let (json, svg, markdown) = (file("b.json"), file("b.svg"), file("b.md"));
     let mut command = compare(&["--rate", "5", "--held", "100"]);
-    for scenario in ["keepalive-16", "closing-1", "latency", "memory"] {
+    for scenario in [
+        "keepalive-16",
+        "mixed",
+        "upload",
+        "connections",
+        "closing-64",
+        "latency",
+        "workers",
+        "memory",
+    ] {
         command.args(["--only", scenario]);
     }
     command.arg("--json").arg(&json);
@@ -63,8 +72,12 @@ fn a_quick_run_writes_every_reading_in_every_form() {
     let proxies = json.matches("\"version\":").count();
     let scenarios = [
         "keepalive-16",
-        "closing-1",
+        "mixed",
+        "upload-1MiB",
+        "connections-64",
+        "closing-64",
         "latency",
+        "workers",
         "memory-idle",
         "memory-tunnel",
     ];
@@ -80,8 +93,12 @@ fn a_quick_run_writes_every_reading_in_every_form() {
     assert!(text.contains("memory-tunnel: user memory"), "{text}");
     let markdown = fs::read_to_string(markdown).unwrap();
     assert!(markdown.contains("### memory-tunnel") && markdown.contains("](b.svg)"));
+    assert!(
+        markdown.contains("| closing-64 ") && text.contains("What is promised"),
+        "{text}"
+    );
     let bars = fs::read_to_string(svg).unwrap().matches("<rect ").count();
-    assert_eq!(bars, proxies * 2 * 2);
+    assert_eq!(bars, proxies * 2 * 5);
 }
 
 #[test]

@@ -111,7 +111,7 @@ pub(crate) fn compare(
         runs,
     };
     let note = format!(
-        "Over {} of the rounds, with as many processes of a proxy as the limit on open files makes necessary, all on one core",
+        "Rounds: {}, with as many processes of a proxy as the limit on open files makes necessary, all on one core",
         bench.rounds
     );
     Ok((vec![comparison], vec![note]))

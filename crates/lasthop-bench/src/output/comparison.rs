@@ -33,8 +33,20 @@ pub(crate) fn of_section(section: &Section) -> Table {
     }
 }
 
-/// What the columns of [`of_section`] mean, where their headings do not say it all.
-pub(crate) fn legend(section: &Section) -> &'static str {
+/// What the columns of each kind of table mean, where their headings do not say it all: with the first section of its kind.
+pub(crate) fn legends(
+    sections: &[Section],
+) -> impl Iterator<Item = (&Section, Option<&'static str>)> {
+    let legends = sections.iter().scan(Vec::new(), |said, section| {
+        let legend = legend(section);
+        let is_new = !said.contains(&legend);
+        said.push(legend);
+        Some(is_new.then_some(legend))
+    });
+    sections.iter().zip(legends)
+}
+
+fn legend(section: &Section) -> &'static str {
     match section.readings {
         Readings::Throughput(_) => {
             "CPU is user and system time of all processes of the proxy; the kernel divides them by what it meets at its ticks, which \

@@ -1,7 +1,8 @@
 //! A report as JSON (RFC 8259), every run of it, for programs that compare readings over time.
 //!
 //! One object: the conditions; `proxies`, an array of `{name, version, binary}`; `missing`, an array of sentences;
-//! `criteria`, an array of `{scenario, figure, transport, bound, measured, met}`, the figure in words; and
+//! `criteria`, an array of `{scenario, figure, transport, bound, measured, met}`, the figure in words, the last two null
+//! where it was not to be had; and
 //! `scenarios`, an array of `{name, description, transport, notes, runs}` with one entry for each scenario and transport. A run
 //! is `{proxy, round, …}` with its figures, whose names end with their units, or with `error` in their place.
 //!
@@ -71,8 +72,16 @@ fn verdict(verdict: &Verdict) -> String {
         ("figure", string(verdict.figure.in_words())),
         ("transport", string(verdict.transport)),
         ("bound", number(verdict.bound)),
-        ("measured", number(verdict.measured.median)),
-        ("met", verdict.is_met().to_string()),
+        (
+            "measured",
+            number(verdict.measured.map_or(f64::NAN, |one| one.median)),
+        ),
+        (
+            "met",
+            verdict
+                .is_met()
+                .map_or("null".to_owned(), |met| met.to_string()),
+        ),
     ])
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn section(report: &Report) -> String {
         text.push('\n');
     }
     write_conditions(&mut text, report);
-    for section in &report.sections {
+    for (section, legend) in comparison::legends(&report.sections) {
         let name = section.scenario.name;
         let _ = writeln!(
             text,
@@ -40,9 +40,10 @@ pub(crate) fn section(report: &Report) -> String {
             capitalised(&section.description)
         );
         write_table(&mut text, &comparison::of_section(section));
-        let _ = writeln!(text, "\n{}", comparison::legend(section));
-        for note in &section.notes {
-            let _ = writeln!(text, "{note}.");
+        let notes = section.notes.iter().map(|note| format!("{note}."));
+        let words: Vec<String> = legend.map(str::to_owned).into_iter().chain(notes).collect();
+        if !words.is_empty() {
+            let _ = writeln!(text, "\n{}", words.join("\n"));
         }
         let failures = section.failures();
         if !failures.is_empty() {

@@ -10,7 +10,7 @@ use crate::report::{Readings, Report, Section};
 use crate::rival::Rival;
 use crate::spread::Spread;
 
-/// Every promise that was measured; `None` where none was.
+/// Every promise about what was measured; `None` where there is none.
 pub(crate) fn promises(report: &Report) -> Option<Table> {
     let rows: Vec<Vec<String>> = criteria::judge(report).iter().map(promise).collect();
     (!rows.is_empty()).then_some(Table {
@@ -32,9 +32,14 @@ fn promise(verdict: &Verdict) -> Vec<String> {
         verdict.scenario.to_owned(),
         figure,
         verdict.transport.to_owned(),
-        if verdict.is_met() { "yes" } else { "no" }.to_owned(),
+        match verdict.is_met() {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "not measured",
+        }
+        .to_owned(),
         format!("{:.decimals$}", verdict.bound),
-        verdict.measured.text(decimals),
+        text(verdict.measured, decimals),
     ]
 }
 
@@ -165,6 +170,8 @@ mod tests {
                 "0.80 (0.80–0.80)"
             ]
         );
+        let bodies = table.rows.iter().find(|row| row[0] == "body-4MiB").unwrap();
+        assert_eq!(bodies[3..], ["not measured", "1.00", "–"]);
         let memory = table
             .rows
             .iter()

@@ -25,9 +25,11 @@ pub(crate) fn render(report: &Report) -> String {
     for missing in &report.missing {
         let _ = writeln!(text, "  LEFT OUT: {missing}");
     }
-    for section in &report.sections {
+    for (section, legend) in comparison::legends(&report.sections) {
         let _ = writeln!(text, "\n{}: {}", section.scenario.name, section.description);
-        let _ = writeln!(text, "{}", comparison::legend(section));
+        if let Some(legend) = legend {
+            let _ = writeln!(text, "{legend}");
+        }
         write_table(&mut text, &comparison::of_section(section));
         for note in &section.notes {
             let _ = writeln!(text, "{note}.");
