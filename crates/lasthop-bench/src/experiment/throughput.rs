@@ -130,7 +130,14 @@ pub(crate) fn run(
     let outcome = bench.load.run(&work)?;
     let (elapsed, cpu) = (begun.elapsed(), accounting::cpu_time(pid)?.since(before));
     let others_percent = core.others_percent(cpu.total(), elapsed);
-    if outcome.errors > 0 || outcome.requests == 0 {
+    if outcome.errors == 0 && outcome.requests == 0 {
+        return Err(BenchError::Failed(format!(
+            "no answer was whole within {} s: the proxy stands still, or this host leaves it no time{}",
+            bench.seconds,
+            running.server.complaints()
+        )));
+    }
+    if outcome.errors > 0 {
         let first = format!(
             "not told by the load program, which counted {} answers besides",
             outcome.requests
