@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::contestant;
 use crate::endpoint::holder::Kind;
 use crate::error::BenchError;
+use crate::experiment::REPEATS_MAX;
 use crate::rival::{Found, Rival};
 use crate::scenario;
 use crate::upstream::Transport;
@@ -109,6 +110,11 @@ impl Compare {
     /// How often with Envoy and Caddy.
     pub(crate) fn rounds_of_others(&self) -> u32 {
         self.rounds_of_others.unwrap_or(u32::MAX).min(self.rounds())
+    }
+
+    /// How many runs may be made once more because others were too busy.
+    pub(crate) fn repeats(&self) -> u32 {
+        if self.quick { 0 } else { REPEATS_MAX }
     }
 
     /// The binary of a proxy where one was named.

@@ -10,7 +10,7 @@ use crate::cores::Cores;
 use crate::endpoint::app::AppProcess;
 use crate::endpoint::hold_app::HoldApp;
 use crate::error::BenchError;
-use crate::experiment::{Bench, REPEATS_MAX, connect, latency, memory, throughput, workers};
+use crate::experiment::{Bench, connect, latency, memory, throughput, workers};
 use crate::interrupt::Interrupt;
 use crate::load::Load;
 use crate::output::{self, files};
@@ -44,7 +44,7 @@ pub(crate) fn compare(wanted: &cli::Compare) -> Result<(), BenchError> {
         load: Load::choose(),
         cores: Cores::divide()?,
         interrupt,
-        repeats_left: Cell::new(REPEATS_MAX),
+        repeats_left: Cell::new(wanted.repeats()),
     };
     let scenarios = Scenario::chosen(&wanted.only);
     check_room(&bench, &scenarios)?;
