@@ -1,5 +1,7 @@
 //! What can be asked of the harness.
 
+mod million;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -12,6 +14,8 @@ use crate::experiment::REPEATS_MAX;
 use crate::rival::{Found, Rival};
 use crate::scenario;
 use crate::upstream::Transport;
+
+pub(crate) use million::Million;
 
 /// Drives lasthop and its rivals with the same work and compares what it costs.
 #[derive(Debug, Parser)]
@@ -29,6 +33,8 @@ pub(crate) enum Command {
     Hold(Box<Hold>),
     /// Latency of a set-up and of a request, as a function of the connections held
     Fill(Box<Fill>),
+    /// A million upgraded connections at once through lasthop to one app, and the memory that they take
+    Million(Box<Million>),
     /// What it costs to look at a host with so many sockets: the doctor, top, the sampler of a running instance
     Sockets(Box<Sockets>),
     /// The app behind the proxies, for the harness itself

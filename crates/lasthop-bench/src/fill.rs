@@ -15,11 +15,10 @@ use crate::endpoint::outcomes::Outcomes;
 use crate::error::BenchError;
 use crate::hold::IN_FLIGHT;
 use crate::output::{self, files};
-use crate::report::Machine;
 use crate::rival::Found;
-use crate::say;
-use crate::stage::{House, Stage};
+use crate::stage::{Conditions, House, Stage};
 use crate::upstream::{Transport, Upstream};
+use crate::{host, say};
 
 /// For so long every attempt may fail before a curve ends: longer than a proxy lets a request wait for a port.
 const FRUITLESS: Duration = Duration::from_secs(8);
@@ -29,15 +28,10 @@ const SETTLING: Duration = Duration::from_millis(300);
 /// Everything that `output::fill` shows.
 #[derive(Clone, Debug)]
 pub(crate) struct FillReport {
-    pub(crate) machine: Machine,
-    pub(crate) cores: String,
+    pub(crate) conditions: Conditions,
     pub(crate) step: usize,
     pub(crate) to: usize,
     pub(crate) probes: usize,
-    pub(crate) proxies: Vec<Found>,
-    pub(crate) missing: Vec<String>,
-    /// The words after the command that repeats it.
-    pub(crate) arguments: String,
     pub(crate) curves: Vec<Run<Curve>>,
     /// The chart's file, relative to the document, where both are written.
     pub(crate) chart: Option<String>,
@@ -90,11 +84,12 @@ impl Curve {
 /// result and no error.
 pub(crate) fn fill(wanted: &cli::Fill) -> Result<(), BenchError> {
     wanted.check()?;
-    let house = House::open(wanted.to, || {
+    let house = House::open(|| {
         contestant::chosen(&[Transport::Tcp], &wanted.only, |rival| {
             wanted.binaries.look_for(rival)
         })
     })?;
+    host::check_room(wanted.to)?;
     say(&format!(
         "{} contestants, each filled to {} connections in steps of {}, at most {} s",
         house.contestants.len(),
@@ -104,14 +99,10 @@ pub(crate) fn fill(wanted: &cli::Fill) -> Result<(), BenchError> {
     ));
     let curves = house.each(|contestant, found| run(&house, wanted, contestant, found))?;
     let report = FillReport {
-        proxies: house.proxies(),
-        machine: house.machine,
-        cores: house.cores.description(),
+        conditions: house.conditions(wanted.arguments()),
         step: wanted.step,
         to: wanted.to,
         probes: wanted.probes,
-        missing: house.missing,
-        arguments: wanted.arguments(),
         curves,
         chart: wanted.outputs.chart_beside_document(),
     };

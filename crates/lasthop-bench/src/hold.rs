@@ -13,11 +13,9 @@ use crate::endpoint::held::Bounds;
 use crate::endpoint::outcomes::Outcomes;
 use crate::error::BenchError;
 use crate::output::{self, files};
-use crate::report::Machine;
 use crate::rival::Found;
-use crate::say;
-use crate::stage::{House, Stage};
-use crate::tally;
+use crate::stage::{Conditions, House, Stage};
+use crate::{host, say, tally};
 
 /// Set-ups under way at once: enough to keep a proxy busy, few enough for any backlog.
 pub(crate) const IN_FLIGHT: usize = 64;
@@ -27,13 +25,8 @@ const FRUITLESS: Duration = Duration::from_secs(15);
 /// Everything that `output::hold` shows.
 #[derive(Clone, Debug)]
 pub(crate) struct HoldReport {
-    pub(crate) machine: Machine,
-    pub(crate) cores: String,
+    pub(crate) conditions: Conditions,
     pub(crate) connections: usize,
-    pub(crate) proxies: Vec<Found>,
-    pub(crate) missing: Vec<String>,
-    /// The words after the command that repeats it.
-    pub(crate) arguments: String,
     pub(crate) rows: Vec<Run<Holding>>,
     /// The chart's file, relative to the document, where both are written.
     pub(crate) chart: Option<String>,
@@ -88,11 +81,12 @@ impl Holding {
 /// [`BenchError::Spoilt`], after everything has been written, when a run came to nothing. That a contestant could not hold
 /// all is a result and no error.
 pub(crate) fn hold(wanted: &cli::Hold) -> Result<(), BenchError> {
-    let house = House::open(wanted.connections, || {
+    let house = House::open(|| {
         contestant::chosen(wanted.over.transports(), &wanted.only, |rival| {
             wanted.binaries.look_for(rival)
         })
     })?;
+    host::check_room(wanted.connections)?;
     say(&format!(
         "{} upgraded connections at once through {} contestants, at most {} s to open them",
         wanted.connections,
@@ -101,12 +95,8 @@ pub(crate) fn hold(wanted: &cli::Hold) -> Result<(), BenchError> {
     ));
     let rows = house.each(|contestant, found| run(&house, wanted, contestant, found))?;
     let report = HoldReport {
-        proxies: house.proxies(),
-        machine: house.machine,
-        cores: house.cores.description(),
+        conditions: house.conditions(wanted.arguments()),
         connections: wanted.connections,
-        missing: house.missing,
-        arguments: wanted.arguments(),
         rows,
         chart: wanted.outputs.chart_beside_document(),
     };

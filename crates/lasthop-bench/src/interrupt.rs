@@ -6,11 +6,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::BenchError;
+
+/// Between two looks at the flag while it waits.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Whether the harness was asked to stop.
 #[derive(Clone, Debug)]
@@ -45,6 +49,22 @@ impl Interrupt {
             flag.store(true, Ordering::Relaxed); // a flag on its own, ordered with nothing
         });
         Ok(Self { came })
+    }
+
+    /// Waits for `duration`.
+    ///
+    /// # Errors
+    /// As [`Self::check`], at once.
+    pub(crate) fn sleep(&self, duration: Duration) -> Result<(), BenchError> {
+        let end = Instant::now() + duration;
+        loop {
+            self.check()?;
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            thread::sleep(left.min(LOOK_INTERVAL));
+        }
     }
 
     /// # Errors

@@ -3,7 +3,7 @@
 //! [`mod@compare`] is the first command; [`scenario`] lists the work, and each kind of it is an [`experiment`]: one file that brings
 //! proxies ([`rival`]), apps and loads ([`endpoint`], [`load`]) together and counts what the proxy used ([`accounting`]).
 //! [`mod@hold`] and [`mod@fill`] hold as many connections as it takes to run out of ports: each [`contestant`] has a
-//! [`stage`] of its own. [`mod@sockets`] measures what looking at a full host costs. A [`report`] goes to [`output`]. Everything that is started is a guard that ends it. Not part of the proxy and not
+//! [`stage`] of its own. [`mod@million`] holds a million through lasthop alone. [`mod@sockets`] measures what looking at a full host costs. A [`report`] goes to [`output`]. Everything that is started is a guard that ends it. Not part of the proxy and not
 //! installed with it.
 
 mod accounting;
@@ -21,6 +21,7 @@ mod hold;
 mod host;
 mod interrupt;
 mod load;
+mod million;
 mod output;
 mod ports;
 mod report;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Compare(wanted) => compare::compare(&wanted),
         Command::Hold(wanted) => hold::hold(&wanted),
         Command::Fill(wanted) => fill::fill(&wanted),
+        Command::Million(wanted) => million::million(&wanted),
         Command::Sockets(wanted) => sockets::sockets(&wanted),
         Command::App(wanted) => app::serve(&wanted.directory),
         Command::HoldApp(wanted) => hold_app::serve(wanted.over),

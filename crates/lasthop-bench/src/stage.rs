@@ -1,7 +1,7 @@
 //! One contestant at work: an app of many processes, a fleet in front of it, and the connections held through it.
 //!
-//! What `hold` and `fill` have in common. Everything is made anew for each contestant and on a new port, so that none
-//! meets what another left behind in TIME_WAIT.
+//! What `hold`, `fill` and `million` have in common. Everything is made anew for each contestant and on a new port, so that
+//! none meets what another left behind in TIME_WAIT.
 
 use lasthop::demo::scratch::Scratch;
 use lasthop_kernel::limits;
@@ -16,7 +16,8 @@ use crate::interrupt::Interrupt;
 use crate::report::Machine;
 use crate::rival::Found;
 use crate::rival::fleet::{self, Fleet, Mission};
-use crate::{host, say};
+use crate::say;
+use crate::upstream::Upstream;
 
 /// What all contestants have in common.
 #[derive(Debug)]
@@ -30,15 +31,13 @@ pub(crate) struct House {
 }
 
 impl House {
-    /// Finds the contestants and divides the cores; refuses what this host has no room for.
+    /// Finds the contestants, raises the descriptor limit and divides the cores.
     pub(crate) fn open(
-        connections: usize,
         wanted: impl FnOnce() -> Result<Chosen, BenchError>,
     ) -> Result<Self, BenchError> {
         let interrupt = Interrupt::listen()?;
         let (contestants, missing) = wanted()?;
         limits::raise_nofile()?; // before the figures that follow from it, and inherited by all
-        host::check_room(connections)?;
         let machine = Machine::here(); // before this thread is moved, which hides the other cores
         machine.warn_if_busy();
         Ok(Self {
@@ -78,22 +77,43 @@ impl House {
         Ok(all)
     }
 
-    /// The proxies in the order of the contestants, each once.
-    pub(crate) fn proxies(&self) -> Vec<Found> {
+    /// What a report says of all this; `arguments` are the words after the command that repeats it.
+    pub(crate) fn conditions(self, arguments: String) -> Conditions {
         let mut proxies: Vec<Found> = Vec::new();
-        for (_, found) in &self.contestants {
+        for (_, found) in self.contestants {
             if proxies.iter().all(|other| other.rival != found.rival) {
-                proxies.push(found.clone());
+                proxies.push(found);
             }
         }
-        proxies
+        Conditions {
+            machine: self.machine,
+            cores: self.cores.description(),
+            proxies,
+            missing: self.missing,
+            arguments,
+        }
     }
+}
+
+/// Under which conditions it was measured, for the reports.
+#[derive(Clone, Debug)]
+pub(crate) struct Conditions {
+    pub(crate) machine: Machine,
+    /// What had which core.
+    pub(crate) cores: String,
+    /// In the order of the contestants, each once.
+    pub(crate) proxies: Vec<Found>,
+    /// In words, who was left out and why.
+    pub(crate) missing: Vec<String>,
+    /// The words after the command that repeats it.
+    pub(crate) arguments: String,
 }
 
 /// A contestant at work; dropping it ends all of it.
 #[derive(Debug)]
 pub(crate) struct Stage {
-    // In this order: the app's end resets its connections, so that the proxy has none left to put into TIME_WAIT.
+    // In this order where the app speaks TCP: its end resets its connections, so that the proxy has none left to put into
+    // TIME_WAIT.
     pub(crate) app: HoldApp,
     pub(crate) held: Held,
     pub(crate) fleet: Fleet,
@@ -132,5 +152,15 @@ impl Stage {
             fleet,
             _scratch: scratch,
         })
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // A Unix socket has no TIME_WAIT. The clients first then, with resets: an app that ends first has every client sent
+        // a packet that says so, and a million of them take a gigabyte more just when all is held.
+        if matches!(self.app.upstream(), Upstream::Unix(_)) {
+            self.held.close();
+        }
     }
 }

@@ -61,6 +61,8 @@ pub(crate) struct Held {
     /// What one process has room for.
     each: usize,
     processes: Vec<Process>,
+    /// How often all were checked: each time something else goes through.
+    checks: u32,
     prober: Option<Endpoint>,
 }
 
@@ -78,6 +80,7 @@ impl Held {
             address,
             each: room_of_a_process()?,
             processes: Vec::new(),
+            checks: 0,
             prober: None,
         })
     }
@@ -137,14 +140,27 @@ impl Held {
         self.processes.iter().map(|process| process.held).sum()
     }
 
+    /// Their processes.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        let processes = self.processes.iter();
+        processes.map(|process| process.endpoint.pid()).collect()
+    }
+
+    /// Closes all of them.
+    pub(crate) fn close(&mut self) {
+        self.processes.clear();
+    }
+
     /// Sends something over every connection and waits until it was answered.
     pub(crate) fn check(&mut self, interrupt: &Interrupt) -> Result<Outcomes, BenchError> {
         let mut sum = Outcomes::default();
+        self.checks += 1;
+        let order = format!("check {}", self.checks);
         for process in &mut self.processes {
             interrupt.check()?;
             let held = u32::try_from(process.held).unwrap_or(u32::MAX);
             let budget = PATIENCE_EACH * held;
-            sum.add(ask(&mut process.endpoint, "check", budget, interrupt)?);
+            sum.add(ask(&mut process.endpoint, &order, budget, interrupt)?);
         }
         Ok(sum)
     }

@@ -51,7 +51,7 @@ const LAST_ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection:
 /// A running app; dropping it ends its processes and with them every connection.
 #[derive(Debug)]
 pub(crate) struct HoldApp {
-    _endpoints: Vec<Endpoint>,
+    endpoints: Vec<Endpoint>,
     upstream: Upstream,
 }
 
@@ -66,7 +66,7 @@ impl HoldApp {
         let (listener, upstream) =
             listen(over, directory).map_err(BenchError::host("listen as the app"))?;
         let mut endpoints = Vec::new();
-        let processes = (connections + SPARE).div_ceil(room_of_a_process()?);
+        let processes = processes_of(connections, room_of_a_process()?);
         for _ in 0..processes {
             let listener = listener.try_clone();
             let listener = listener.map_err(BenchError::host("hand a listening socket over"))?;
@@ -77,15 +77,25 @@ impl HoldApp {
             endpoint.line(PATIENCE, interrupt)?;
         }
         Ok(Self {
-            _endpoints: endpoints,
+            endpoints,
             upstream,
         })
+    }
+
+    /// Its processes.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.endpoints.iter().map(Endpoint::pid).collect()
     }
 
     /// Where it listens.
     pub(crate) fn upstream(&self) -> &Upstream {
         &self.upstream
     }
+}
+
+/// The processes that `connections` need where each has so much `room`.
+pub(crate) fn processes_of(connections: usize, room: usize) -> usize {
+    (connections + SPARE).div_ceil(room)
 }
 
 /// How many connections a process of the app may hold.

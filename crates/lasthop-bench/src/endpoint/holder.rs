@@ -1,8 +1,8 @@
 //! The load that holds connections, in a process of its own: `lasthop-bench holder`, a hidden command.
 //!
 //! It does what the harness ([`super::held`]) says in lines, and says in one line what came of each: `open COUNT FLIGHT
-//! MILLISECONDS` opens so many more connections, so many at once, and keeps them; `check` exchanges something over every
-//! one; `request COUNT MILLISECONDS` sends requests, one by one, each over a connection of its own to the proxy and from
+//! MILLISECONDS` opens so many more connections, so many at once, and keeps them; `check ROUND` exchanges over every one
+//! what is of that round alone; `request COUNT MILLISECONDS` sends requests, one by one, each over a connection of its own to the proxy and from
 //! there to the app; `direct COUNT MILLISECONDS ADDRESS` opens connections to the app itself and closes them. Milliseconds
 //! are when to begin no further one. It has a source address of its own, since the ports of one address end at about
 //! 28,000, and takes ports with `IP_BIND_ADDRESS_NO_PORT`, so that they are nobody else's loss.
@@ -81,7 +81,9 @@ enum Order {
         flight: usize,
         budget: Duration,
     },
-    Check,
+    Check {
+        round: u32,
+    },
     Request {
         count: usize,
         budget: Duration,
@@ -103,7 +105,9 @@ impl Order {
                 flight: flight.parse().ok()?,
                 budget: milliseconds(budget)?,
             }),
-            ["check"] => Some(Self::Check),
+            ["check", round] => Some(Self::Check {
+                round: round.parse().ok()?,
+            }),
             ["request", count, budget] => Some(Self::Request {
                 count: count.parse().ok()?,
                 budget: milliseconds(budget)?,
@@ -151,7 +155,7 @@ fn carry_out(
                 streams.extend(opened);
                 outcomes
             }
-            Order::Check => check_all(streams, errand).await,
+            Order::Check { round } => check_all(streams, errand, round).await,
             Order::Request { count, budget } => {
                 let head = format!("GET {CLOSING_PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n");
                 one_by_one(
@@ -266,7 +270,7 @@ async fn open(
 }
 
 /// One more request over each idle connection, one echo through each tunnel.
-async fn check_all(streams: &mut [TcpStream], errand: &Errand) -> Outcomes {
+async fn check_all(streams: &mut [TcpStream], errand: &Errand, round: u32) -> Outcomes {
     let mut outcomes = Outcomes::default();
     for (number, some) in streams.chunks_mut(CHECKED_AT_ONCE).enumerate() {
         if outcomes.failure_count() >= CHECK_FAILURES_MAX {
@@ -277,7 +281,7 @@ async fn check_all(streams: &mut [TcpStream], errand: &Errand) -> Outcomes {
         // All are asked before the first is listened to: an answer that went astray would show in another one.
         let mut asked = Vec::with_capacity(some.len());
         for (place, stream) in some.iter_mut().enumerate() {
-            let payload = payload(errand.source, first + place);
+            let payload = payload(errand.source, first + place, round);
             let question: &[u8] = match errand.kind {
                 Kind::Idle => REQUEST,
                 Kind::Tunnel => &payload,
@@ -286,7 +290,8 @@ async fn check_all(streams: &mut [TcpStream], errand: &Errand) -> Outcomes {
         }
         for ((place, stream), asked) in some.iter_mut().enumerate().zip(asked) {
             let left = ANSWER_DEADLINE.saturating_sub(begun.elapsed());
-            let answered = timeout(left, hear(stream, errand, first + place));
+            let payload = payload(errand.source, first + place, round);
+            let answered = timeout(left, hear(stream, errand.kind, payload));
             let heard = match asked {
                 Ok(()) => answered.await.unwrap_or(Err(AnswerError::Late)),
                 Err(error) => Err(error.into()),
@@ -300,25 +305,34 @@ async fn check_all(streams: &mut [TcpStream], errand: &Errand) -> Outcomes {
     outcomes
 }
 
-/// The answer to what was asked over the connection of this number.
-async fn hear(stream: &mut TcpStream, errand: &Errand, number: usize) -> Result<(), AnswerError> {
-    if errand.kind == Kind::Idle {
+/// The answer to what was asked, which in a tunnel is `payload`.
+async fn hear(
+    stream: &mut TcpStream,
+    kind: Kind,
+    payload: [u8; PAYLOAD_BYTES],
+) -> Result<(), AnswerError> {
+    if kind == Kind::Idle {
         answer::read(stream, &mut Vec::new(), 200).await?;
         return Ok(());
     }
     let mut back = [0; PAYLOAD_BYTES];
     stream.read_exact(&mut back).await?;
-    if back == payload(errand.source, number) {
+    if back == payload {
         Ok(())
     } else {
         Err(AnswerError::Echo)
     }
 }
 
-/// What goes through the tunnel of this number from this source: nothing else of this run does.
-fn payload(source: Ipv4Addr, number: usize) -> [u8; PAYLOAD_BYTES] {
+/// What goes through the tunnel of this number from this source in this round: nothing else of this run does.
+fn payload(source: Ipv4Addr, number: usize, round: u32) -> [u8; PAYLOAD_BYTES] {
     let mut payload = [0; PAYLOAD_BYTES];
-    let text = format!("{:08x}{number:08x}", u32::from(source));
+    // Five digits for the number of a connection in its process, three for the round: far more than there are.
+    let text = format!(
+        "{:08x}{number:05x}{:03x}",
+        u32::from(source),
+        round % 0x1000
+    );
     for (to, from) in payload.iter_mut().zip(text.bytes()) {
         *to = from;
     }
@@ -339,8 +353,15 @@ mod tests {
                 budget: Duration::from_secs(5)
             })
         );
-        assert_eq!(Order::parse("check"), Some(Order::Check));
-        for line in ["", "open", "open 1 2", "request x 5", "direct 1 5 here"] {
+        assert_eq!(Order::parse("check 2"), Some(Order::Check { round: 2 }));
+        for line in [
+            "",
+            "check",
+            "open",
+            "open 1 2",
+            "request x 5",
+            "direct 1 5 here",
+        ] {
             assert_eq!(Order::parse(line), None, "{line:?}");
         }
     }
@@ -350,8 +371,10 @@ mod tests {
         let sources = [Ipv4Addr::new(127, 0, 1, 1), Ipv4Addr::new(127, 0, 1, 2)];
         let mut all = std::collections::HashSet::new();
         for source in sources {
-            all.extend((0..1000).map(|number| payload(source, number)));
+            for round in [1, 2] {
+                all.extend((0..1000).map(|number| payload(source, number, round)));
+            }
         }
-        assert_eq!(all.len(), 2000);
+        assert_eq!(all.len(), 4000);
     }
 }

@@ -125,6 +125,10 @@ impl Endpoint {
         }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Says a line to it.
     pub(crate) fn tell(&mut self, line: &str) -> Result<(), BenchError> {
         let attempt = BenchError::host(format!("speak to the process `{}`", self.name));

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::conditions;
 use super::document;
 use super::hold::grouped;
 use super::json::{array, number, object, string};
@@ -52,13 +53,7 @@ const FIGURES: [Figure; 5] = [
 
 pub(crate) fn text(report: &FillReport) -> String {
     let mut text = format!("{}\n", method(report));
-    for proxy in &report.proxies {
-        let (name, binary) = (proxy.rival.name(), proxy.binary.display());
-        let _ = writeln!(text, "  {name}: {} ({binary})", proxy.version); // cannot fail, as below
-    }
-    for missing in &report.missing {
-        let _ = writeln!(text, "  LEFT OUT: {missing}");
-    }
+    conditions::write_text(&mut text, &report.conditions);
     text.push('\n');
     text::write_table(&mut text, &summary(report));
     for figure in &FIGURES {
@@ -98,23 +93,7 @@ pub(crate) fn markdown(report: &FillReport) -> String {
         let _ = writeln!(text, "\n{}:\n", figure.title);
         document::write_table(&mut text, &table(report, figure));
     }
-    let _ = writeln!(
-        text,
-        "\n- Host: {}; {}.",
-        report.machine.in_words(),
-        report.cores
-    );
-    for proxy in &report.proxies {
-        let _ = writeln!(text, "- {}: `{}`", proxy.rival.name(), proxy.version);
-    }
-    for missing in &report.missing {
-        let _ = writeln!(text, "- Left out: {missing}");
-    }
-    let _ = writeln!(
-        text,
-        "\nTo repeat:\n\n```sh\ncargo build --release\ncargo run --release -p lasthop-bench -- {}\n```",
-        report.arguments
-    );
+    conditions::write_markdown(&mut text, &report.conditions);
     text
 }
 
@@ -231,32 +210,14 @@ fn findings(report: &FillReport) -> Vec<String> {
 }
 
 pub(crate) fn json(report: &FillReport) -> String {
-    let proxies = report.proxies.iter().map(|proxy| {
-        object([
-            ("name", string(proxy.rival.name())),
-            ("version", string(&proxy.version)),
-            ("binary", string(&proxy.binary.display().to_string())),
-        ])
-    });
-    let mut text = object([
-        ("experiment", string("fill")),
-        ("kernel", string(&report.machine.kernel)),
-        ("processor", string(&report.machine.processor)),
-        ("cores", report.machine.cores.to_string()),
-        ("load_average", number(report.machine.load_average)),
-        ("pinning", string(&report.cores)),
+    let mut members = conditions::members("fill", &report.conditions);
+    members.extend([
         ("step", report.step.to_string()),
         ("to", report.to.to_string()),
         ("probes", report.probes.to_string()),
-        ("proxies", array(proxies)),
-        (
-            "missing",
-            array(report.missing.iter().map(|missing| string(missing))),
-        ),
         ("curves", array(report.curves.iter().map(curve))),
     ]);
-    text.push('\n');
-    text
+    object(members) + "\n"
 }
 
 fn curve((contestant, outcome): &Run<Curve>) -> String {
@@ -329,20 +290,15 @@ pub(super) mod tests {
     }
 
     pub(in crate::output) fn report() -> FillReport {
-        let compared = sample::report();
         let wall = Wall {
             held: 1250,
             reason: "status 502 instead of 101".into(),
         };
         FillReport {
-            machine: compared.machine,
-            cores: compared.cores,
+            conditions: sample::conditions("fill --to 3000"),
             step: 1000,
             to: 3000,
             probes: 500,
-            proxies: compared.proxies,
-            missing: compared.missing,
-            arguments: "fill --to 3000".into(),
             curves: vec![
                 (
                     ALL[0],

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use lasthop_ports::Grouped;
 
+use super::conditions;
 use super::document;
 use super::json::{array, number, object, string};
 use super::svg::{STYLE, escaped};
@@ -33,13 +34,7 @@ const CAVEATS: &str = "The processes of a proxy share one core, app and clients 
 
 pub(crate) fn text(report: &HoldReport) -> String {
     let mut text = format!("{}\n", method(report));
-    for proxy in &report.proxies {
-        let (name, binary) = (proxy.rival.name(), proxy.binary.display());
-        let _ = writeln!(text, "  {name}: {} ({binary})", proxy.version); // cannot fail, as below
-    }
-    for missing in &report.missing {
-        let _ = writeln!(text, "  LEFT OUT: {missing}");
-    }
+    conditions::write_text(&mut text, &report.conditions);
     let _ = writeln!(text, "\n{LEGEND}");
     write_table(&mut text, &table(report));
     for line in findings(report) {
@@ -61,23 +56,7 @@ pub(crate) fn markdown(report: &HoldReport) -> String {
     for line in findings(report) {
         let _ = writeln!(text, "- {line}");
     }
-    let _ = writeln!(
-        text,
-        "\n- Host: {}; {}.",
-        report.machine.in_words(),
-        report.cores
-    );
-    for proxy in &report.proxies {
-        let _ = writeln!(text, "- {}: `{}`", proxy.rival.name(), proxy.version);
-    }
-    for missing in &report.missing {
-        let _ = writeln!(text, "- Left out: {missing}");
-    }
-    let _ = writeln!(
-        text,
-        "\nTo repeat:\n\n```sh\ncargo build --release\ncargo run --release -p lasthop-bench -- {}\n```",
-        report.arguments
-    );
+    conditions::write_markdown(&mut text, &report.conditions);
     text
 }
 
@@ -192,7 +171,7 @@ fn findings(report: &HoldReport) -> Vec<String> {
 }
 
 /// `28,232 × status 502, 3 × no answer in time`.
-fn counted(reasons: &[(String, u64)]) -> String {
+pub(super) fn counted(reasons: &[(String, u64)]) -> String {
     let count = |count: u64| grouped(usize::try_from(count).unwrap_or(usize::MAX));
     let reasons = reasons
         .iter()
@@ -201,30 +180,12 @@ fn counted(reasons: &[(String, u64)]) -> String {
 }
 
 pub(crate) fn json(report: &HoldReport) -> String {
-    let proxies = report.proxies.iter().map(|proxy| {
-        object([
-            ("name", string(proxy.rival.name())),
-            ("version", string(&proxy.version)),
-            ("binary", string(&proxy.binary.display().to_string())),
-        ])
-    });
-    let mut text = object([
-        ("experiment", string("hold")),
-        ("kernel", string(&report.machine.kernel)),
-        ("processor", string(&report.machine.processor)),
-        ("cores", report.machine.cores.to_string()),
-        ("load_average", number(report.machine.load_average)),
-        ("pinning", string(&report.cores)),
+    let mut members = conditions::members("hold", &report.conditions);
+    members.extend([
         ("connections", report.connections.to_string()),
-        ("proxies", array(proxies)),
-        (
-            "missing",
-            array(report.missing.iter().map(|missing| string(missing))),
-        ),
         ("runs", array(report.rows.iter().map(run))),
     ]);
-    text.push('\n');
-    text
+    object(members) + "\n"
 }
 
 fn run((contestant, outcome): &Run<Holding>) -> String {
@@ -262,7 +223,7 @@ fn run((contestant, outcome): &Run<Holding>) -> String {
     object(members)
 }
 
-fn counts(reasons: &[(String, u64)]) -> String {
+pub(super) fn counts(reasons: &[(String, u64)]) -> String {
     array(
         reasons
             .iter()
@@ -356,14 +317,9 @@ mod tests {
     }
 
     fn report() -> HoldReport {
-        let compared = sample::report();
         HoldReport {
-            machine: compared.machine,
-            cores: compared.cores,
+            conditions: sample::conditions("hold 1000"),
             connections: 1000,
-            proxies: compared.proxies,
-            missing: compared.missing,
-            arguments: "hold 1000".into(),
             rows: vec![
                 (ALL[0], Ok(holding(1000, 0, 1000))),
                 (ALL[1], Ok(holding(250, 700, 250))),

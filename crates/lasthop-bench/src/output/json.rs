@@ -14,7 +14,7 @@
 //! | `workers` | `one_cpu_microseconds`, `one_requests_per_second`, `two_cpu_microseconds`, `two_requests_per_second` |
 //! | `memory-*` | `connections`, `pss_before_bytes`, `pss_held_bytes`, `per_connection_bytes` |
 //!
-//! `hold` and `fill` write theirs in the same manner; the shapes are in `output/hold.rs` and `output/fill.rs`.
+//! `hold`, `fill` and `million` write theirs in the same manner; the shapes are in their files beside this one.
 //!
 //! Written by hand: so few keys do not pay for a serialiser, and nothing is read back.
 

@@ -3,12 +3,14 @@
 //! Pure, but for [`files`]: a report in, text out.
 
 pub(crate) mod comparison;
+pub(crate) mod conditions;
 pub(crate) mod document;
 pub(crate) mod files;
 pub(crate) mod fill;
 pub(crate) mod hold;
 pub(crate) mod json;
 pub(crate) mod markdown;
+pub(crate) mod million;
 pub(crate) mod plot;
 pub(crate) mod sockets;
 pub(crate) mod summary;

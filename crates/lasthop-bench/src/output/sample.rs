@@ -9,6 +9,19 @@ use crate::experiment::{Comparison, Runs};
 use crate::report::{Machine, Readings, Report, Section};
 use crate::rival::{Fields, Found, Rival};
 use crate::scenario::{ALL, Scenario};
+use crate::stage::Conditions;
+
+/// The same conditions for a command of many connections.
+pub(crate) fn conditions(arguments: &str) -> Conditions {
+    let report = report();
+    Conditions {
+        machine: report.machine,
+        cores: report.cores,
+        proxies: report.proxies,
+        missing: report.missing,
+        arguments: arguments.to_owned(),
+    }
+}
 
 pub(crate) fn report() -> Report {
     let sections = [

@@ -74,7 +74,8 @@ impl Fleet {
         self.servers[0].address()
     }
 
-    fn pids(&self) -> Vec<u32> {
+    /// What was started of them, without its children.
+    pub(crate) fn pids(&self) -> Vec<u32> {
         self.servers.iter().map(Server::pid).collect()
     }
 
@@ -95,7 +96,7 @@ impl Fleet {
 }
 
 /// Connections that one process of `rival` may hold, to clients; each has another to the app.
-fn room_of_a_process(rival: Rival) -> Result<usize, BenchError> {
+pub(crate) fn room_of_a_process(rival: Rival) -> Result<usize, BenchError> {
     let descriptors = limits::raise_nofile()?.hard;
     let free = descriptors.saturating_sub(DESCRIPTORS_APART);
     let for_all = match rival {
@@ -112,7 +113,8 @@ pub(crate) fn processes_needed(rival: Rival, connections: usize) -> Result<usize
     Ok(processes_of(connections, room_of_a_process(rival)?))
 }
 
-fn processes_of(connections: usize, room: usize) -> usize {
+/// [`processes_needed`], of processes with so much `room` each.
+pub(crate) fn processes_of(connections: usize, room: usize) -> usize {
     const DEVIATIONS: f64 = 6.0;
     let mut processes = connections.div_ceil(room).max(1);
     // Ends at one connection a process at the latest.
