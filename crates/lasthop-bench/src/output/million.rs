@@ -22,7 +22,7 @@ const NOTHING: &str = "–";
 const LEGEND: &str = "A set-up is from the client's connect() to the 101, 64 under way at once; an echo is from the first of 64 \
     questions to the answer, over 64 connections at once. µs are time on a core for each connection.";
 const PARTS: &str = "Programs are the `Pss` of all their processes; the kernel is the whole host's, for all four ends of a \
-    connection. Bytes for each connection are what was more when all were held than before the first, processes that were \
+    connection, after what is not in use was given up (`drop_caches`). Bytes for each connection are what was more when all were held than before the first, processes that were \
     started meanwhile included.";
 
 pub(crate) fn text(report: &MillionReport) -> String {
