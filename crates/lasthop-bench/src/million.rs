@@ -294,7 +294,7 @@ fn run_time_of_ends(stage: &Stage) -> Result<Duration, BenchError> {
 impl Memory {
     /// Reads it; `before` is the reading before there were connections.
     fn now(stage: &Stage, before: Option<&Self>) -> Result<Self, BenchError> {
-        let kernel = KernelMemory::now()?;
+        let kernel = KernelMemory::settled()?;
         let left = kernel.left_since(before.map_or(&kernel, |before| &before.kernel));
         let harness = process::proportional_memory_bytes(std::process::id())?;
         Ok(Self {

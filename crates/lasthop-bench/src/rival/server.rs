@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lasthop_kernel::process::{self, Signal};
+use lasthop_kernel::sock_diag;
 
 use crate::error::BenchError;
 
@@ -15,6 +16,8 @@ use crate::error::BenchError;
 const START_ATTEMPTS_MAX: u32 = 3;
 /// How long it may take until it accepts, and to end once told to.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// And for each of many that start at once: a hundred times what its own work takes.
+const DEADLINE_EACH: Duration = Duration::from_secs(1);
 /// Between two looks at a process that starts or ends.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 /// Lines of its standard error that an error shows.
@@ -51,36 +54,12 @@ impl Server {
         }
     }
 
-    /// Starts one more on an address that others of them serve, and waits until `listeners` sockets listen there: that it
-    /// accepts connections would say nothing about the newcomer.
-    pub(super) fn start_beside(
+    /// Starts one more on an address that others of them serve, and does not wait for it: see [`await_beside`].
+    pub(super) fn launch(
         name: &'static str,
         start: Start,
         complaints: PathBuf,
-        listeners: usize,
     ) -> Result<Self, BenchError> {
-        let address = start.0;
-        let mut server = Self::start(name, start, complaints)?;
-        let deadline = Instant::now() + DEADLINE;
-        while listeners_on(address)? < listeners {
-            let what = if server.has_ended() {
-                "ended before it served"
-            } else if Instant::now() > deadline {
-                "does not listen beside the others"
-            } else {
-                thread::sleep(LOOK_INTERVAL);
-                continue;
-            };
-            return Err(BenchError::Rival {
-                name,
-                what,
-                complaints: server.complaints(),
-            });
-        }
-        Ok(server)
-    }
-
-    fn start(name: &'static str, start: Start, complaints: PathBuf) -> Result<Self, BenchError> {
         let (address, mut command) = start;
         let stderr = File::create(&complaints)
             .map_err(BenchError::host(format!("write {}", complaints.display())))?;
@@ -92,11 +71,16 @@ impl Server {
         let child = process::die_with_parent(&mut command)
             .spawn()
             .map_err(BenchError::host(format!("start {name}")))?;
-        let mut server = Self {
+        Ok(Self {
             child,
             address,
             complaints,
-        };
+        })
+    }
+
+    fn start(name: &'static str, start: Start, complaints: PathBuf) -> Result<Self, BenchError> {
+        let address = start.0;
+        let mut server = Self::launch(name, start, complaints)?;
         let deadline = Instant::now() + DEADLINE;
         let failed = |server: &Self, what| BenchError::Rival {
             name,
@@ -141,6 +125,12 @@ impl Server {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// Tells it to end, and does not wait for it.
+    pub(super) fn tell_to_end(&self) {
+        // The error would be that it has ended already.
+        let _ = process::signal(self.child.id(), Signal::Terminate);
+    }
+
     fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
@@ -149,31 +139,56 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // Asked first: nginx' worker lives on when its master is killed, and ends when its master is told to.
-        // The error would be that it has ended already, as below.
-        let _ = process::signal(self.child.id(), Signal::Terminate);
+        self.tell_to_end();
         let deadline = Instant::now() + DEADLINE;
         while !self.has_ended() && Instant::now() < deadline {
             thread::sleep(LOOK_INTERVAL);
         }
+        // Both fail only if it has been waited for already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Sockets that listen on an IPv4 address, by /proc/net/tcp (proc_net(5)), where they come first and have state 0A.
+/// Waits until as many sockets listen on the address of `servers` as there are of them: that connections are accepted there
+/// would say nothing about the newcomers.
+pub(super) fn await_beside(name: &'static str, servers: &mut [Server]) -> Result<(), BenchError> {
+    let count = servers.len();
+    let each = u32::try_from(count).unwrap_or(u32::MAX);
+    let deadline = Instant::now() + DEADLINE + DEADLINE_EACH * each;
+    while listeners_on(servers[0].address)? < count {
+        let late = Instant::now() > deadline;
+        let failed = |server: &Server, what| BenchError::Rival {
+            name,
+            what,
+            complaints: server.complaints(),
+        };
+        if let Some(ended) = servers
+            .iter_mut()
+            .find_map(|one| one.has_ended().then_some(&*one))
+        {
+            return Err(failed(ended, "ended before it served"));
+        }
+        if late {
+            return Err(failed(
+                &servers[count - 1],
+                "does not listen beside the others",
+            ));
+        }
+        thread::sleep(LOOK_INTERVAL);
+    }
+    Ok(())
+}
+
+/// Sockets that listen on exactly this address.
 fn listeners_on(address: SocketAddr) -> Result<usize, BenchError> {
-    let SocketAddr::V4(address) = address else {
-        return Ok(0); // proxies are started on 127.0.0.1 only
-    };
-    let octets = u32::from_ne_bytes(address.ip().octets());
-    let local = format!("{octets:08X}:{:04X}", address.port());
-    let table = fs::read_to_string("/proc/net/tcp")
-        .map_err(BenchError::host("read the table of this host's sockets"))?;
-    let listeners = table.lines().filter(|line| {
-        let mut words = line.split_ascii_whitespace().skip(1);
-        words.next() == Some(&local) && words.nth(1) == Some("0A")
-    });
-    Ok(listeners.count())
+    // Not from /proc/net/tcp, which tells every connection of the host as well.
+    let listeners = sock_diag::tcp_listeners(address.port())
+        .map_err(|error| BenchError::Failed(format!("{address} is not seen: {error}")))?;
+    Ok(listeners
+        .iter()
+        .filter(|one| one.address == address)
+        .count())
 }
 
 /// The end of a file, each line on a line of its own, indented; empty if there is nothing.

@@ -16,7 +16,7 @@ use lasthop_kernel::limits;
 
 pub(crate) use sources::needed as sources_needed;
 
-use super::{Found, Rival, Server, fill_in};
+use super::{Found, Rival, Server, fill_in, server};
 use crate::accounting;
 use crate::error::BenchError;
 use crate::ports;
@@ -58,15 +58,14 @@ impl Fleet {
         let mut servers = vec![first];
         // nginx' workers are of one process.
         let more = if rival == Rival::Nginx { 1 } else { processes };
+        // One file for all of them, and no longer written to when the first of these reads it.
+        let configuration = write(address)?;
         for number in 1..more {
-            let server = Server::start_beside(
-                rival.name(),
-                (address, command(&write(address)?)),
-                directory.join(format!("{}-{number}.stderr", rival.name())),
-                number + 1,
-            )?;
-            servers.push(server);
+            let complaints = directory.join(format!("{}-{number}.stderr", rival.name()));
+            let start = (address, command(&configuration));
+            servers.push(Server::launch(rival.name(), start, complaints)?);
         }
+        server::await_beside(rival.name(), &mut servers)?;
         Ok(Self { servers })
     }
 
@@ -89,9 +88,19 @@ impl Fleet {
         accounting::run_time(&self.pids())
     }
 
-    /// What they wrote to their standard errors, the one after the other.
+    /// What they wrote to their standard errors, the one after the other, but for where lasthop listens.
     pub(crate) fn said(&self) -> String {
-        self.servers.iter().map(Server::said).collect()
+        let said: String = self.servers.iter().map(Server::said).collect();
+        let lines = said.lines();
+        let lines = lines.filter(|line| !line.starts_with("listening on "));
+        lines.map(|line| format!("{line}\n")).collect()
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        // All at once: each takes a moment.
+        self.servers.iter().for_each(Server::tell_to_end);
     }
 }
 
