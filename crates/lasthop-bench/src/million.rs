@@ -119,7 +119,10 @@ pub(crate) fn million(wanted: &cli::Million) -> Result<(), BenchError> {
         })
     })?;
     let fit = fitting(wanted.connections)?;
-    let holding = run(&house, wanted, fit.connections)?;
+    let holding = run(&house, wanted, fit.connections);
+    // A signal ends the processes too, which would look like a failure of the proxy.
+    house.interrupt.check()?;
+    let holding = holding?;
     let whole = holding.is_whole(fit.connections);
     let report = MillionReport {
         conditions: house.conditions(wanted.arguments()),

@@ -22,8 +22,8 @@ const NOTHING: &str = "–";
 const LEGEND: &str = "A set-up is from the client's connect() to the 101, 64 under way at once; an echo is from the first of 64 \
     questions to the answer, over 64 connections at once. µs are time on a core for each connection.";
 const PARTS: &str = "Programs are the `Pss` of all their processes; the kernel is the whole host's, for all four ends of a \
-    connection, after what is not in use was given up (`drop_caches`). Bytes for each connection are what was more when all were held than before the first, processes that were \
-    started meanwhile included.";
+    connection; root's run has it give up what is not in use before each reading (`drop_caches`). Bytes for each connection \
+    are what was more when all were held than before the first, processes that were started meanwhile included.";
 
 pub(crate) fn text(report: &MillionReport) -> String {
     let mut text = format!("{}\n", method(report));
@@ -61,8 +61,8 @@ fn method(report: &MillionReport) -> String {
     format!(
         "{connections} upgraded connections at once through one listen address of lasthop to one app: TCP from the client, a \
          Unix socket to the app, because that end has no ports and takes less of the kernel. What one process has too few \
-         descriptors for is done by several: {proxy} instances of lasthop, {app} processes of the app that accept from \
-         one listening socket, {load} of clients with a source address each. When all are open something else is sent over \
+         descriptors for is done by several: {proxy} of lasthop, {app} of the app that accept from one listening socket, \
+         {load} of clients with a source address each. When all are open something else is sent over \
          each and has to come back, and after {silence:.0} s of silence something else again.",
         connections = grouped(report.fit.connections),
         proxy = processes.proxy,
@@ -153,15 +153,15 @@ fn parts(report: &MillionReport) -> Vec<Part> {
         .chain([
             ("kernel, all of it".to_owned(), of(|one| one.kernel.sum())),
             (
-                format!("lasthop, {} instances", processes.proxy),
+                format!("lasthop, instances: {}", processes.proxy),
                 of(|one| one.proxy),
             ),
             (
-                format!("app, {} processes", processes.app),
+                format!("app, processes: {}", processes.app),
                 of(|one| one.app),
             ),
             (
-                format!("clients, {} processes, and the harness", processes.load),
+                format!("harness and clients, processes: {}", processes.load),
                 of(|one| one.load),
             ),
             ("together".to_owned(), of(Memory::sum)),
@@ -214,11 +214,13 @@ fn findings(report: &MillionReport) -> Vec<String> {
     } else {
         findings.push(failure(report));
     }
-    findings.push(format!(
-        "Set up as {}. While nothing was sent, all of lasthop took {:.2} % of a core.",
-        holding.setting,
-        silence_percent(report)
-    ));
+    findings.push(format!("Set up as {}.", holding.setting));
+    if holding.silence.took.as_secs() > 0 {
+        findings.push(format!(
+            "While nothing was sent, all of lasthop took {:.2} % of a core.",
+            silence_percent(report)
+        ));
+    }
     if let Some(fullest) = holding.fullest {
         findings.push(format!(
             "The kernel spreads clients over the instances by a hash: the fullest had {} descriptors of {} in use.",
