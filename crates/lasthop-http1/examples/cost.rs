@@ -1,8 +1,13 @@
 //! What one exchange costs in user time, in nanoseconds: `cargo run --release -p lasthop-http1
 //! --example cost`.
 //!
-//! A browser's GET and a small app's answer, each scanned, parsed and written anew. The least of
-//! many rounds is printed, which is what the code costs when nothing else wants the core.
+//! A browser's GET and a small app's answer, each scanned, parsed and written anew, and a short
+//! body in chunks. The least of many rounds is printed, which is what the code costs when nothing
+//! else wants the core.
+//!
+//! `cost OPERATION COUNT` does one of them so many times and prints nothing: run twice under
+//! `valgrind --tool=callgrind`, with different counts, it gives the instructions of one. That is
+//! how `tests/frugal` of `lasthop` counts them.
 
 #![allow(clippy::print_stdout, reason = "printing is what this program is for")]
 
@@ -10,6 +15,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use lasthop_http1::Version;
+use lasthop_http1::chunked;
 use lasthop_http1::fields::FieldStorage;
 use lasthop_http1::forwarding::Forwarding;
 use lasthop_http1::limits::HeadLimits;
@@ -54,24 +60,95 @@ Set-Cookie: session=4f2a9c0d1e3b5a7c9d8e6f1a2b3c4d5e; Path=/; HttpOnly; SameSite
 const ROUNDS: u32 = 200;
 const REPEATS: u32 = 5_000;
 
+/// Three chunks, one of them with an extension, and no trailers.
+const CHUNKS: &[u8] = b"5\r\nhello\r\n1a;name=value\r\nabcdefghijklmnopqrstuvwxyz\r\n\
+3e8\r\n";
+
+/// Bytes of the third one.
+const LONG_CHUNK_BYTES: usize = 0x3e8;
+
+/// What is done, its name, and how many bytes it is done to.
+type Operation = (&'static str, usize, Box<dyn FnMut()>);
+
+fn operations() -> [Operation; 5] {
+    let chunks = chunked_body();
+    [
+        (
+            "request-browser",
+            BROWSER_GET.len(),
+            Box::new(request(BROWSER_GET)),
+        ),
+        (
+            "request-small",
+            SMALL_GET.len(),
+            Box::new(request(SMALL_GET)),
+        ),
+        ("answer-app", APP_ANSWER.len(), Box::new(answer(APP_ANSWER))),
+        (
+            "answer-small",
+            SMALL_ANSWER.len(),
+            Box::new(answer(SMALL_ANSWER)),
+        ),
+        ("chunks", chunks.len(), Box::new(chunked(chunks))),
+    ]
+}
+
 fn main() {
-    for (name, request, answer) in [
-        ("a browser's page", BROWSER_GET, APP_ANSWER),
-        ("a load generator's ping", SMALL_GET, SMALL_ANSWER),
-    ] {
-        let request_cost = request_cost(request);
-        let answer_cost = answer_cost(answer);
-        println!(
-            "{name}: request of {} bytes {request_cost:.0} ns, answer of {} bytes {answer_cost:.0} ns, both {:.0} ns",
-            request.len(),
-            answer.len(),
-            request_cost + answer_cost
-        );
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.as_slice() {
+        [] => {
+            for (name, bytes, mut operation) in operations() {
+                let cost = least_nanoseconds(&mut operation);
+                println!("{name}, {bytes} bytes: {cost:.0} ns");
+            }
+        }
+        [name, count] => {
+            let mut operations = operations();
+            let found = operations.iter_mut().find(|(known, ..)| known == name);
+            match (found, count.parse::<u32>()) {
+                (Some((_, _, operation)), Ok(count)) => (0..count).for_each(|_| operation()),
+                _ => println!("there is no {name}, or {count} is no count"),
+            }
+        }
+        _ => println!("usage: cost [OPERATION COUNT]"),
     }
 }
 
-/// Nanoseconds to scan, parse and write a request.
-fn request_cost(request: &[u8]) -> f64 {
+fn chunked_body() -> Vec<u8> {
+    let long = b"x".repeat(LONG_CHUNK_BYTES);
+    [CHUNKS, &long, chunked::CRLF, chunked::LAST_CHUNK].concat()
+}
+
+/// Takes a body in chunks apart and puts it together again.
+fn chunked(body: Vec<u8>) -> impl FnMut() {
+    let mut out = Vec::with_capacity(4096);
+    move || {
+        out.clear();
+        let mut decoder = chunked::Decoder::default();
+        let mut at = 0;
+        let body = black_box(&*body);
+        while let Ok(step) = decoder.decode(&body[at..]) {
+            let rest = &body[at..];
+            at += step.consumed;
+            match step.event {
+                chunked::Event::Data(range) => {
+                    chunked::write_size(&mut out, range.len() as u64);
+                    out.extend_from_slice(&rest[range]);
+                    out.extend_from_slice(chunked::CRLF);
+                }
+                chunked::Event::End { trailers } => {
+                    chunked::write_end(&mut out, &rest[trailers]);
+                    break;
+                }
+                chunked::Event::NeedMore => break,
+            }
+        }
+        black_box(&out);
+    }
+}
+
+/// Scans, parses and writes a request.
+fn request(request: &'static [u8]) -> impl FnMut() {
     let limits = HeadLimits::default();
     let forwarding = Forwarding {
         peer_ip: Some("203.0.113.7"),
@@ -83,7 +160,7 @@ fn request_cost(request: &[u8]) -> f64 {
         host_fallback: "localhost",
     };
     let mut out = Vec::with_capacity(4096);
-    least_nanoseconds(|| {
+    move || {
         out.clear();
         let mut storage = FieldStorage::default();
         let Ok(Some(length)) = HeadScan::request().scan(black_box(request)) else {
@@ -93,14 +170,14 @@ fn request_cost(request: &[u8]) -> f64 {
             request::write(&mut out, &head, &forwarding);
         }
         black_box(&out);
-    })
+    }
 }
 
-/// Nanoseconds to scan, parse and write an answer.
-fn answer_cost(answer: &[u8]) -> f64 {
+/// Scans, parses and writes an answer.
+fn answer(answer: &'static [u8]) -> impl FnMut() {
     let limits = HeadLimits::default();
     let mut out = Vec::with_capacity(4096);
-    least_nanoseconds(|| {
+    move || {
         out.clear();
         let mut storage = FieldStorage::default();
         let Ok(Some(length)) = HeadScan::response().scan(black_box(answer)) else {
@@ -115,7 +192,7 @@ fn answer_cost(answer: &[u8]) -> f64 {
             response::write(&mut out, &head, &Delivery::of(&head, Version::Http11, true));
         }
         black_box(&out);
-    })
+    }
 }
 
 /// The least time one call took, over all rounds.
