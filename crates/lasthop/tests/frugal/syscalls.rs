@@ -76,7 +76,7 @@ const CLOSING_UNIX: Bounds = &[
     ("close", 1),
     ("connect", 1),
     ("epoll_ctl", 2),
-    ("epoll_wait", 3),
+    ("epoll_wait", 2),
     ("recvfrom", 2),
     ("sendto", 2),
     ("socket", 1),
