@@ -1,4 +1,4 @@
-//! How much memory this host has, and has left.
+//! How much memory this host has, and has left, and in which pieces this process takes it.
 //!
 //! The host as a whole, as `/proc/meminfo` tells it. A limit that a container or a unit sets is not looked at.
 
@@ -18,6 +18,21 @@ pub fn available() -> io::Result<u64> {
 /// As [`available`].
 pub fn total() -> io::Result<u64> {
     read("MemTotal")
+}
+
+/// This process takes memory in pages of their plain size from now on, and not in huge ones (2 MiB on x86-64) where it has
+/// touched a byte of each: `PR_SET_THP_DISABLE` (prctl(2), Linux 3.15). What is huge already stays so. Processes that it
+/// starts inherit this.
+///
+/// # Errors
+/// As prctl(2): `InvalidInput` where the kernel knows no huge pages, so that nothing is to be done.
+pub fn refuse_huge_pages() -> io::Result<()> {
+    // SAFETY: prctl(2) with this option takes numbers and touches no memory of ours; those not used have to be zero.
+    if unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 fn read(name: &str) -> io::Result<u64> {
@@ -42,6 +57,16 @@ mod tests {
     fn this_host_has_memory_left() {
         assert!(available().unwrap() > 1 << 20);
         assert!(available().unwrap() < total().unwrap());
+    }
+
+    #[test]
+    fn huge_pages_are_refused_for_the_whole_process() {
+        let refused = || {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            status.lines().any(|line| line == "THP_enabled:\t0")
+        };
+        refuse_huge_pages().unwrap();
+        assert!(refused());
     }
 
     #[test]

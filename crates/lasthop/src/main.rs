@@ -13,10 +13,15 @@ use lasthop::server::Ended;
 
 /// Each worker allocates and frees on its own thread only, at every request: mimalloc's per-thread
 /// pages make that a few instructions, and give memory back after a crowd has left.
+///
+/// Its feature `no_thp` keeps it from asking for huge pages: with them an idle client took 1.2 kB instead of 0.9 and the
+/// program 10 MiB more before its first connection, in steps of 2 MiB, and no request was faster.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Hosts that give huge pages to everybody do so unasked. Where it cannot be refused, it is only memory.
+    let _ = lasthop_kernel::memory::refuse_huge_pages();
     match cli::parse(std::env::args_os()) {
         Ok(command) => run(command),
         Err(said) if said.exit == Exit::Done => print(&said.text, said.exit),

@@ -411,7 +411,7 @@ fn the_sum_of_memory_in_the_documentation_adds_up_from_the_defaults() {
     let buffers = 2 * ((config.server.buffer_memory >> 20) + 4);
     let connections = mebibytes(10_000 * floor);
     let idle = mebibytes(2 * upstream.keepalive.idle);
-    let (access_log, program) = (4, 20);
+    let (access_log, program) = (4, 12);
     let sum = buffers + connections + idle + access_log + program;
     let eighth = (sum + 4) / 8;
     for expected in [
