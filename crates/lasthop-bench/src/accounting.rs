@@ -32,6 +32,20 @@ pub(crate) fn memory_bytes(pids: &[u32]) -> Result<u64, BenchError> {
     Ok(sum)
 }
 
+/// Memory in bytes of `pid` alone that is its own and not mapped from a file (`RssAnon`).
+pub(crate) fn own_bytes(pid: u32) -> Result<u64, BenchError> {
+    let file = "status";
+    let text = fs::read_to_string(format!("/proc/{pid}/{file}"))
+        .map_err(|source| ProcessError::Read { pid, file, source })?;
+    let mut words = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("RssAnon:"))
+        .flat_map(str::split_ascii_whitespace);
+    let kibibytes: Option<u64> = words.next().and_then(|word| word.parse().ok());
+    let kibibytes = kibibytes.ok_or(ProcessError::Shape { pid, file })?;
+    Ok(kibibytes * 1024)
+}
+
 /// Time on a core so far of `pids` and their descendants, all threads that live included: exact, where [`cpu_time`] counts
 /// ticks of 10 ms for each process, but not divided into user and system.
 pub(crate) fn run_time(pids: &[u32]) -> Result<Duration, BenchError> {
@@ -121,6 +135,19 @@ mod tests {
     fn the_parent_is_found_behind_a_name_with_parentheses() {
         assert_eq!(parent_in("42 (a) b (c) S 7 42 42 0"), Some(7));
         assert_eq!(parent_in("nonsense"), None);
+    }
+
+    #[test]
+    fn a_process_has_memory_of_its_own() {
+        let pid = std::process::id();
+        let own = own_bytes(pid).unwrap();
+        assert!(own > 0 && own.is_multiple_of(1024));
+        assert!(own < 2 * memory_bytes(&[pid]).unwrap());
+    }
+
+    #[test]
+    fn the_kernel_uses_some_memory() {
+        assert!(kernel_bytes().unwrap() > 1 << 20);
     }
 
     #[test]

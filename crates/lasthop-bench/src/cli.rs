@@ -1,11 +1,14 @@
 //! What can be asked of the harness.
 
+mod churn;
 mod million;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use churn::Churn;
 
 use crate::contestant;
 use crate::endpoint::holder::Kind;
@@ -37,6 +40,8 @@ pub(crate) enum Command {
     Million(Box<Million>),
     /// What it costs to look at a host with so many sockets: the doctor, top, the sampler of a running instance
     Sockets(Box<Sockets>),
+    /// Whether memory grows while clients of all kinds, good and bad ones, come and go
+    Churn(Churn),
     /// The app behind the proxies, for the harness itself
     #[command(hide = true)]
     App(App),

@@ -3,10 +3,13 @@
 //! [`mod@compare`] is the first command; [`scenario`] lists the work, and each kind of it is an [`experiment`]: one file that brings
 //! proxies ([`rival`]), apps and loads ([`endpoint`], [`load`]) together and counts what the proxy used ([`accounting`]).
 //! [`mod@hold`] and [`mod@fill`] hold as many connections as it takes to run out of ports: each [`contestant`] has a
-//! [`stage`] of its own. [`mod@million`] holds a million through lasthop alone. [`mod@sockets`] measures what looking at a full host costs. A [`report`] goes to [`output`]. Everything that is started is a guard that ends it. Not part of the proxy and not
+//! [`stage`] of its own. [`mod@million`] holds a million through lasthop alone. [`mod@sockets`] measures what looking at a full
+//! host costs, [`mod@churn`] whether memory grows. A [`report`] goes to [`output`]. Everything that is started is a guard that
+//! ends it. Not part of the proxy and not
 //! installed with it.
 
 mod accounting;
+mod churn;
 mod cli;
 mod compare;
 mod contestant;
@@ -32,6 +35,7 @@ mod spread;
 mod stage;
 mod tally;
 mod traffic;
+mod trend;
 mod upstream;
 
 use std::error::Error as _;
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
         Command::Fill(wanted) => fill::fill(&wanted),
         Command::Million(wanted) => million::million(&wanted),
         Command::Sockets(wanted) => sockets::sockets(&wanted),
+        Command::Churn(wanted) => churn::churn(&wanted),
         Command::App(wanted) => app::serve(&wanted.directory),
         Command::HoldApp(wanted) => hold_app::serve(wanted.over),
         Command::Holder(wanted) => holder::serve(&holder::Errand {

@@ -2,6 +2,7 @@
 //!
 //! Pure, but for [`files`]: a report in, text out.
 
+pub(crate) mod churn;
 pub(crate) mod comparison;
 pub(crate) mod conditions;
 pub(crate) mod document;

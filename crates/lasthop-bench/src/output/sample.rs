@@ -1,7 +1,9 @@
 //! A small report for the tests of the outputs: one transport, two proxies, one scenario of each kind.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use crate::churn::{ChurnReport, Fate, Kind, Reading};
 use crate::experiment::latency::Latency;
 use crate::experiment::memory::Memory;
 use crate::experiment::throughput::Throughput;
@@ -63,6 +65,28 @@ pub(crate) fn report() -> Report {
             ])
             .collect(),
         chart: Some("chart.svg".into()),
+    }
+}
+
+/// An hour of clients, with a reading each minute: its own memory wavers by 100 KiB, and grows by so much.
+pub(crate) fn churn(bytes_a_minute: u64) -> ChurnReport {
+    let reading = |minute: u64| Reading {
+        at: Duration::from_secs(60 * minute),
+        open: 800,
+        pss_bytes: 20 << 20,
+        own_bytes: (10 << 20) + minute * 7919 % 100 * 1024 + minute * bytes_a_minute,
+    };
+    ChurnReport {
+        machine: report().machine,
+        version: "lasthop 1".to_owned(),
+        minutes: 60,
+        per_second: 200,
+        before: reading(0),
+        readings: (1..=60).map(reading).collect(),
+        after: reading(61),
+        fates: vec![Fate::default(); Kind::ALL.len()],
+        left_out: 0,
+        core_part: 0.03,
     }
 }
 

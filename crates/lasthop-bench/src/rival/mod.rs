@@ -221,7 +221,7 @@ fn write_configuration(
 }
 
 /// A template with its words in their places.
-fn fill_in(template: &str, words: &[(&str, String)]) -> String {
+pub(crate) fn fill_in(template: &str, words: &[(&str, String)]) -> String {
     words
         .iter()
         .fold(template.to_owned(), |text, (word, value)| {
