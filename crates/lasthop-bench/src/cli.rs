@@ -1,24 +1,23 @@
 //! What can be asked of the harness.
 
 mod churn;
+mod endpoints;
 mod million;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use churn::Churn;
+pub(crate) use endpoints::{App, HoldApp, Holder, Pace, Pairs};
+pub(crate) use million::Million;
 
 use crate::contestant;
-use crate::endpoint::holder::Kind;
 use crate::error::BenchError;
 use crate::experiment::REPEATS_MAX;
 use crate::rival::{Found, Rival};
 use crate::scenario;
 use crate::upstream::Transport;
-
-pub(crate) use million::Million;
 
 /// Drives lasthop and its rivals with the same work and compares what it costs.
 #[derive(Debug, Parser)]
@@ -323,65 +322,6 @@ impl Outputs {
             .then(|| chart.file_name()?.to_str().map(str::to_owned))
             .flatten()
     }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct App {
-    /// Where its socket is made
-    #[arg(long)]
-    pub(crate) directory: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct HoldApp {
-    /// What the listening socket is that it has as its standard input
-    #[arg(long)]
-    pub(crate) over: Transport,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Holder {
-    /// What each connection is
-    #[arg(long)]
-    pub(crate) kind: Kind,
-    /// The proxy
-    #[arg(long)]
-    pub(crate) address: SocketAddr,
-    /// Where the connections come from
-    #[arg(long)]
-    pub(crate) source: Ipv4Addr,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Pairs {
-    /// Where it listens, and connects to
-    #[arg(long)]
-    pub(crate) address: SocketAddr,
-    /// Where the connections come from
-    #[arg(long)]
-    pub(crate) source: Ipv4Addr,
-    /// Connections
-    #[arg(long)]
-    pub(crate) count: usize,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Pace {
-    /// The proxy
-    #[arg(long)]
-    pub(crate) address: SocketAddr,
-    /// Connections, each with one request at a time
-    #[arg(long)]
-    pub(crate) connections: usize,
-    /// Requests that are due each second
-    #[arg(long)]
-    pub(crate) per_second: u64,
-    /// Requests in all
-    #[arg(long)]
-    pub(crate) requests: u64,
-    /// Body bytes of each answer
-    #[arg(long)]
-    pub(crate) bytes: u64,
 }
 
 /// More is refused here; whether this host has room for so many is seen later.

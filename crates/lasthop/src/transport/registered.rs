@@ -162,9 +162,9 @@ mod tests {
     /// Writes until the kernel takes no more; returns how much that was.
     async fn fill(stream: &mut Registered<UnixStream>) -> usize {
         let mut sent = 0;
-        let block = [b'x'; 4096];
+        static BLOCK: [u8; 4096] = [b'x'; 4096];
         poll_fn(|cx| {
-            while let Poll::Ready(count) = stream.poll_write(cx, &[IoSlice::new(&block)]) {
+            while let Poll::Ready(count) = stream.poll_write(cx, &[IoSlice::new(&BLOCK)]) {
                 sent += count.unwrap();
             }
             Poll::Ready(())
