@@ -145,8 +145,8 @@ impl Scenario {
     pub(crate) fn duration(&self, bench: &Bench) -> Duration {
         let both = |run: Duration| 2 * (run * bench.runs() + bench.starts());
         match self.work {
-            Work::Throughput(_) => both(throughput::duration(bench)),
-            Work::Workers(_) => 2 * both(throughput::duration(bench)),
+            Work::Throughput(traffic) => both(throughput::duration(bench, traffic)),
+            Work::Workers(traffic) => 2 * both(throughput::duration(bench, traffic)),
             Work::Latency => both(latency::duration(bench)) + 2 * latency::calibration(bench),
             Work::Memory(_) => both(memory::duration(bench)),
             Work::Connect => connect::duration(bench),

@@ -32,7 +32,7 @@ const IN_FLIGHT: usize = 64;
 /// For all of them; the slowest here needs a tenth of it.
 const WHOLE: Duration = Duration::from_secs(120);
 /// So many of the rounds are enough: a run is many times as long as others, and what it shows is a multiple.
-const ROUNDS_MAX: u32 = 3;
+const ROUNDS_MAX: u32 = 2;
 /// After the crowd of a step, so that what it left to do is done.
 const SETTLING: Duration = Duration::from_millis(300);
 /// A run, for the estimate.

@@ -103,7 +103,7 @@ pub(crate) fn duration(bench: &Bench) -> Duration {
 
 /// About how long it takes to find the rate and the floor, over one transport.
 pub(crate) fn calibration(bench: &Bench) -> Duration {
-    throughput::duration(bench) * calibrations(bench)
+    throughput::duration(bench, TRAFFIC) * calibrations(bench)
         + Duration::from_secs(bench.seconds * SECONDS_FACTOR)
 }
 

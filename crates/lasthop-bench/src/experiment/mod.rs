@@ -256,9 +256,9 @@ impl<S> Comparison<S> {
                 .filter(|other| yardsticks.contains(&other.proxy))
                 .filter_map(|other| Some(figure(other.rounds.get(round)?.as_ref().ok()?)))
                 .min_by(f64::total_cmp)?;
-            // Of next to nothing there is no multiple: a run of a few requests, on a host that is all others'.
+            // Nothing, on either side, is a run so short of time that the kernel's ticks did not meet it.
             let ratio = ours / theirs;
-            ratio.is_finite().then_some(ratio)
+            ratio.is_normal().then_some(ratio)
         };
         Spread::of((0..runs.rounds.len()).filter_map(ratio_in))
     }

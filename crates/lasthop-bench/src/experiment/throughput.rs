@@ -71,8 +71,8 @@ impl Sample for Throughput {
 }
 
 /// About how long a run takes, less the start of a proxy.
-pub(crate) fn duration(bench: &Bench) -> Duration {
-    WARM_UP + Duration::from_secs(bench.seconds)
+pub(crate) fn duration(bench: &Bench, traffic: Traffic) -> Duration {
+    WARM_UP + Duration::from_secs(traffic.seconds(bench.seconds))
 }
 
 /// Compares the proxies of `bench` over both transports.
@@ -112,7 +112,7 @@ pub(crate) fn run(
     let work = Work {
         address,
         traffic: setting.traffic,
-        seconds: bench.seconds,
+        seconds: setting.traffic.seconds(bench.seconds),
     };
     let with_complaints = |errors, first: &str| BenchError::Requests {
         errors,
@@ -133,7 +133,7 @@ pub(crate) fn run(
     if outcome.errors == 0 && outcome.requests == 0 {
         return Err(BenchError::Failed(format!(
             "no answer was whole within {} s: the proxy stands still, or this host leaves it no time{}",
-            bench.seconds,
+            work.seconds,
             running.server.complaints()
         )));
     }
