@@ -64,23 +64,29 @@ pub(super) enum Woken {
 
 impl Client {
     /// Waits, without a buffer, until there is something to read or it is time to leave.
-    pub(super) async fn idle(&mut self, timeout: Duration) -> Woken {
-        if self.input.as_ref().is_some_and(|input| !input.is_empty()) {
-            return Woken::Readable;
+    ///
+    /// Not an `async fn`: what thousands of clients wait in is a reference and no more.
+    pub(super) fn idle(
+        &mut self,
+        listener: &ListenerSite,
+    ) -> impl Future<Output = Woken> + use<'_> {
+        if self.input.as_ref().is_none_or(Buffer::is_empty) {
+            self.input = None;
+            self.watch.idle_for(match self.standing {
+                Standing::New | Standing::Hurried => listener.settings.header_timeout,
+                Standing::Served => listener.settings.idle_timeout,
+            });
         }
-        self.input = None;
-        self.watch.idle_for(timeout);
-        let woken = poll_fn(|cx| {
+        poll_fn(|cx| {
+            if self.input.is_some() {
+                return Poll::Ready(Woken::Readable);
+            }
             if self.stream.poll_readable(cx).is_ready() {
+                self.watch.stay();
                 return Poll::Ready(Woken::Readable);
             }
             self.poll_leave(cx).map(|()| Woken::Leave)
         })
-        .await;
-        if woken == Woken::Readable {
-            self.watch.stay();
-        }
-        woken
     }
 
     /// Ready when it is time for a client to leave that has said nothing. A drain sends it away, or a

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -28,15 +29,14 @@ const LINGER_MAX: Duration = Duration::from_secs(10);
 ///
 /// Never fails: what goes wrong is answered, logged and ends the connection.
 ///
-/// Not an `async fn`, and the rarer ends are boxed or a task of their own: an idle connection is this
-/// future and little else, and arguments of an `async fn` are kept twice.
+/// On the heap by itself: a task is aligned to two lines of the processor's cache, and with the state in it an allocator
+/// finds room for 384 bytes so aligned only among 512.
 pub fn serve(
     stream: Stream,
     ip: Option<IpAddr>,
     listener: Rc<ListenerSite>,
 ) -> impl Future<Output = ()> {
-    let present = Present::enter(&listener);
-    let mut client = Client {
+    let client = Client {
         peer: peer(ip, &listener),
         watch: listener.site.connections.enter(listener.index),
         stream,
@@ -44,10 +44,17 @@ pub fn serve(
         half_closed: false,
         standing: Standing::New,
     };
+    Box::pin(life(client, Present::enter(listener)))
+}
+
+/// A client's connection to its end.
+///
+/// Not an `async fn`, and the rarer ends are boxed or a task of their own: an idle connection is this
+/// future and little else, and arguments of an `async fn` are kept twice.
+fn life(mut client: Client, listener: Present) -> impl Future<Output = ()> {
     async move {
-        let mut timeout = listener.settings.header_timeout;
         let after = loop {
-            if client.idle(timeout).await == Woken::Leave {
+            if client.idle(&listener).await == Woken::Leave {
                 break After::Close;
             }
             // An idle connection carries no request's state: that lies on a desk of the worker.
@@ -56,34 +63,53 @@ pub fn serve(
             listener.site.desks.take_back(desk);
             client = back;
             match after {
-                After::Next => {
-                    client.standing = Standing::Served;
-                    timeout = listener.settings.idle_timeout;
-                }
+                After::Next => client.standing = Standing::Served,
                 after => break after,
             }
         };
-        match after {
-            After::Close if client.watch.is_evicted() => refuse::evict(client, &listener),
-            After::Linger if client.watch.is_evicted() => {
-                refuse::evict_answered(client, &listener);
-            }
-            After::Next | After::Close => {}
-            After::Reset => client.stream.reset_on_close(true),
-            After::Linger => Box::pin(linger(&mut client, &listener)).await,
-            After::Tunnel(joined) => join(client, listener, *joined, present),
+        if let Some(lingering) = leave(client, listener, after) {
+            lingering.await;
         }
     }
 }
 
-/// One client connection in the count of its listener.
+/// Ends a client's connection in the way that its last request asks for; gives back what is still to be done, if anything.
+fn leave(
+    mut client: Client,
+    listener: Present,
+    after: After,
+) -> Option<Pin<Box<impl Future<Output = ()> + use<>>>> {
+    match after {
+        After::Close if client.watch.is_evicted() => refuse::evict(client, &listener),
+        After::Linger if client.watch.is_evicted() => refuse::evict_answered(client, &listener),
+        After::Next | After::Close => {}
+        After::Reset => client.stream.reset_on_close(true),
+        After::Tunnel(joined) => join(client, listener, *joined),
+        After::Linger => {
+            return Some(Box::pin(
+                async move { linger(&mut client, &listener).await },
+            ));
+        }
+    }
+    None
+}
+
+/// The listener of one client connection, which is in its count.
 struct Present(Rc<ListenerSite>);
 
 impl Present {
-    fn enter(listener: &Rc<ListenerSite>) -> Self {
+    fn enter(listener: Rc<ListenerSite>) -> Self {
         let metrics = &listener.site.metrics.listeners[listener.index];
         metrics.connections.rise();
-        Self(Rc::clone(listener))
+        Self(listener)
+    }
+}
+
+impl Deref for Present {
+    type Target = Rc<ListenerSite>;
+
+    fn deref(&self) -> &Rc<ListenerSite> {
+        &self.0
     }
 }
 
@@ -144,7 +170,7 @@ async fn linger(client: &mut Client, listener: &ListenerSite) {
 }
 
 /// Joins client and app into a tunnel, which is a task of its own from here on.
-fn join(client: Client, listener: Rc<ListenerSite>, joined: Joined, present: Present) {
+fn join(client: Client, listener: Present, joined: Joined) {
     let Client {
         mut stream,
         input,
@@ -165,23 +191,22 @@ fn join(client: Client, listener: Rc<ListenerSite>, joined: Joined, present: Pre
     let down = Direction::new(pool, from_app);
     spawn_local(Upgraded {
         tunnel: Tunnel::new((stream, up), (app, down), watch, timeout),
-        end: None,
         account,
         listener,
+        is_told: false,
         _hold: hold,
-        _present: present,
     });
 }
 
 /// A client's connection after an upgrade. However it ends, it is counted and told.
 struct Upgraded {
     tunnel: Tunnel,
-    end: Option<TunnelEnd>,
     account: Option<Box<Account>>,
-    listener: Rc<ListenerSite>,
+    listener: Present,
+    /// Once only, whatever ends it.
+    is_told: bool,
     /// Kept for as long as the tunnel is.
     _hold: Hold,
-    _present: Present,
 }
 
 impl Future for Upgraded {
@@ -189,18 +214,72 @@ impl Future for Upgraded {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        this.end = Some(ready!(Pin::new(&mut this.tunnel).poll(cx)));
+        let end = ready!(Pin::new(&mut this.tunnel).poll(cx));
+        this.tell(Some(&end));
         Poll::Ready(())
+    }
+}
+
+impl Upgraded {
+    /// Counts and tells once that it is over; none for `end` where the worker was stopped.
+    fn tell(&mut self, end: Option<&TunnelEnd>) {
+        if std::mem::replace(&mut self.is_told, true) {
+            return;
+        }
+        let client = self.tunnel.client();
+        let (received, sent) = (client.received(), client.sent());
+        self.listener.count_bytes(received, sent);
+        if let Some(account) = self.account.take() {
+            account.close_tunnel(end, received, sent);
+        }
     }
 }
 
 impl Drop for Upgraded {
     fn drop(&mut self) {
-        let client = self.tunnel.client();
-        let (received, sent) = (client.received(), client.sent());
-        self.listener.count_bytes(received, sent);
-        if let Some(account) = self.account.take() {
-            account.close_tunnel(self.end.as_ref(), received, sent);
+        self.tell(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What tokio keeps beside a future in its task: header, scheduler, number, state, and the list it is in. The whole is
+    /// rounded up to [`LINE_BYTES`]. Read from tokio 1.54 (`runtime/task/core.rs`), for 64 bits.
+    const TASK_BYTES: usize = 104;
+    const LINE_BYTES: usize = 128;
+
+    fn task_bytes(future_bytes: usize) -> usize {
+        (future_bytes + TASK_BYTES).next_multiple_of(LINE_BYTES)
+    }
+
+    /// Bytes of what a function gives back, which may be of a type without a name.
+    fn bytes_of<A, B, F>(_: impl FnOnce(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_client_that_waits_is_a_task_of_128_bytes_and_a_state_of_224() {
+        // The event loop's 256 bytes for its socket come on top, and a row of the table.
+        assert_eq!(task_bytes(size_of::<Pin<Box<u8>>>()), LINE_BYTES);
+        let state = bytes_of(life);
+        assert!(state <= 224, "the state takes {state}");
+    }
+
+    #[test]
+    fn what_is_held_during_a_request_alone_is_below_two_kibibytes() {
+        fn bytes_of<'a, A: 'a, B: 'a, F>(_: impl FnOnce(&'a mut A, &'a B) -> F) -> usize {
+            size_of::<F>()
         }
+        // Buffers, the log line and waiting for a connection to the app come on top, on the heap.
+        let future = bytes_of(crate::http::forward::forward);
+        assert!(future <= 2048, "the future takes {future}");
+    }
+
+    #[test]
+    fn a_tunnel_is_a_task_of_512_bytes() {
+        let future = size_of::<Upgraded>();
+        assert_eq!(task_bytes(future), 512, "the future takes {future}");
     }
 }

@@ -15,6 +15,8 @@ mod load;
 mod registered;
 #[cfg(test)]
 pub mod simulated;
+#[cfg(test)]
+mod sizes;
 mod slots;
 mod stream;
 mod watch;
