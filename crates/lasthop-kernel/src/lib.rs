@@ -28,6 +28,7 @@ pub mod regular;
 pub mod route;
 pub mod sock_diag;
 pub mod socket;
+pub mod splice;
 pub mod sysctl;
 pub mod terminal;
 pub mod timer;
