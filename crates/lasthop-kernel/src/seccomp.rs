@@ -32,6 +32,13 @@ pub fn deny_sock_diag(command: &mut Command) -> &mut Command {
     deny(command, libc::SYS_socket, arguments, libc::EPROTONOSUPPORT)
 }
 
+/// Has `command` run as where splice(2) is not allowed, or not there: it says `ENOSYS`. The command can gain no privileges
+/// by set-user-ID programs.
+pub fn deny_splice(command: &mut Command) -> &mut Command {
+    // Both offsets are null, as they have to be between pipes and sockets.
+    deny(command, libc::SYS_splice, [(1, 0), (3, 0)], libc::ENOSYS)
+}
+
 /// Answers `errno` to a system call with these arguments, given as their place from 0 and their value.
 fn deny(
     command: &mut Command,

@@ -12,5 +12,5 @@ pub use enter::{EnterError, within};
 pub use every::{NAMESPACES_MAX, NetworkNamespace, every, is_own};
 pub use private::{
     add_local_network, add_loopback_address, bring_up_loopback, deny_port_range_option,
-    deny_sock_diag, in_private_network, isolate, skip,
+    deny_sock_diag, deny_splice, in_private_network, isolate, skip,
 };

@@ -6,7 +6,7 @@
 //! something. The demo isolates its own processes with it; not used by the proxy.
 
 use crate::netlink;
-pub use crate::seccomp::{deny_port_range_option, deny_sock_diag};
+pub use crate::seccomp::{deny_port_range_option, deny_sock_diag, deny_splice};
 
 use crate::wire::route::octets;
 use socket2::{Domain, Socket, Type};

@@ -248,6 +248,20 @@ fn process(view: &View, descriptors: Descriptors, page: &mut Page) {
     );
     family.sample(&[("log", "access")], drops.access);
     family.sample(&[("log", "operator")], drops.operator);
+    let (spliced_bytes, pipes_refused) = view.spliced();
+    let mut counter = |name, help, value: u64| {
+        page.family(name, Kind::Counter, help).sample(&[], value);
+    };
+    counter(
+        "lasthop_spliced_bytes_total",
+        "Bytes of large transfers that were moved from socket to socket without a copy, each way.",
+        spliced_bytes,
+    );
+    counter(
+        "lasthop_pipes_refused_total",
+        "How often large transfers were copied for want of descriptors or of the host's room for pipes.",
+        pipes_refused,
+    );
     let mut gauge = |name, help, labels: &[Label<'_>], value: u64| {
         page.family(name, Kind::Gauge, help).sample(labels, value);
     };

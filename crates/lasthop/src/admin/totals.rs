@@ -91,4 +91,13 @@ impl View {
         let workers = self.workers.iter();
         workers.map(|worker| worker.buffered_bytes.value()).sum()
     }
+
+    /// Bytes that have passed through pipes, over all workers, and how often there was no pipe.
+    pub(super) fn spliced(&self) -> (u64, u64) {
+        let workers = self.workers.iter();
+        workers.fold((0, 0), |(bytes, refused), worker| {
+            let more = worker.spliced_bytes.value();
+            (bytes + more, refused + worker.pipes_refused.value())
+        })
+    }
 }

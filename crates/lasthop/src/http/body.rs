@@ -108,14 +108,15 @@ impl Body {
     }
 
     /// Moves what is there: first from `input`, then from `stream`, into `out`. Ready after every
-    /// step that moved bytes or ended the body, so that the caller can send on at once.
+    /// step that moved bytes or ended the body, so that the caller can send on at once. Of a body that is passed on as it
+    /// comes, up to `spliced_max` bytes at a time move without a copy.
     pub(super) fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut Stream,
         input: &mut Option<Buffer>,
         pool: &BufferPool,
-        out: &mut Outbox,
+        (out, spliced_max): (&mut Outbox, usize),
     ) -> Poll<Result<(), BodyError>> {
         loop {
             if self.is_done() {
@@ -132,7 +133,7 @@ impl Body {
                 _ => None,
             };
             let count = match straight {
-                Some(bytes_max) => ready!(out.poll_fill_from(cx, stream, bytes_max))?,
+                Some(bytes_max) => ready!(out.poll_carry_from(cx, stream, bytes_max, spliced_max))?,
                 None => ready!(poll_fill(stream, input, cx, pool, BUFFER_BYTES))?,
             };
             if count == 0 {

@@ -164,12 +164,27 @@ impl Download {
 
     /// Whether so much waits for the client that the app has to wait as well.
     pub(super) fn is_full(&self) -> bool {
+        self.room() == 0
+    }
+
+    /// Bytes that may still be read from the app before the client has to take some; one read may go beyond.
+    fn room(&self) -> usize {
         let full = if self.pool.is_crowded() {
             BUFFER_BYTES
         } else {
             self.buffer_bytes.max(BUFFER_BYTES)
         };
-        self.outbox.unsent() >= full
+        full.saturating_sub(self.outbox.unsent())
+    }
+
+    /// Whether to read on before anything is written.
+    pub(super) fn gathers(&self) -> bool {
+        self.outbox.gathers() && !self.is_full()
+    }
+
+    /// Bytes of the body that have come from the app.
+    pub(super) fn received(&self) -> u64 {
+        self.body.received()
     }
 
     /// Whether nothing waits for the client.
@@ -192,22 +207,21 @@ impl Download {
         flushed.map_err(|error| Fault::ClientGone(Gone::Failed(error)))
     }
 
-    /// Reads once from the app. Ready when there is something to write or the body is whole; pending
+    /// Reads once from the app; of a bulk transfer, without a copy where that can be. Ready when there is something to write or the body is whole; pending
     /// while the app has to be waited for, or the client because the buffer is full.
     pub(super) fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
         app: &mut Stream,
         input: &mut Option<Buffer>,
-        moved: &mut bool,
+        (is_bulk, moved): (bool, &mut bool),
     ) -> Poll<Result<(), Fault>> {
         if self.is_full() {
             return Poll::Pending;
         }
-        let received = ready!(
-            self.body
-                .poll_receive(cx, app, input, &self.pool, &mut self.outbox)
-        );
+        let spliced_max = if is_bulk { self.room() } else { 0 };
+        let out = (&mut self.outbox, spliced_max);
+        let received = ready!(self.body.poll_receive(cx, app, input, &self.pool, out));
         *moved = true;
         Poll::Ready(received.map_err(|error| match error {
             BodyError::Malformed(malformed) => Fault::BadAnswer(malformed.reason),

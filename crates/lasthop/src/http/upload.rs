@@ -132,7 +132,7 @@ impl Upload {
             && self.outbox.unsent() < self.buffer_bytes
             && !self.pool.is_crowded()
         {
-            ready!(self.poll_receive(cx, client))?;
+            ready!(self.poll_receive(cx, client, 0))?;
             *moved = true;
         }
         Poll::Ready(Ok(()))
@@ -150,7 +150,8 @@ impl Upload {
             return Poll::Pending;
         }
         ready!(self.pace.poll_turn(cx, client.watch.bulk()));
-        for _ in 0..self.pace.reads_max() {
+        let mut reads = 0;
+        while reads < self.pace.reads_max() {
             let before = self.outbox.unsent();
             let flushed = self
                 .outbox
@@ -168,8 +169,14 @@ impl Upload {
             if self.outbox.unsent() >= held_max.max(BUFFER_BYTES) {
                 return Poll::Pending;
             }
-            ready!(self.poll_receive(cx, client)).map_err(UploadError::Client)?;
+            let spliced_max = match self.pace.is_bulk() {
+                true => held_max.saturating_sub(self.outbox.unsent()),
+                false => 0,
+            };
+            let before = self.body.received();
+            ready!(self.poll_receive(cx, client, spliced_max)).map_err(UploadError::Client)?;
             *moved = true;
+            reads += Pace::reads(self.body.received() - before);
         }
         self.pace.pause(cx, client.watch.bulk());
         Poll::Pending
@@ -179,6 +186,7 @@ impl Upload {
         &mut self,
         cx: &mut Context<'_>,
         client: &mut Client,
+        spliced_max: usize,
     ) -> Poll<Result<(), Fault>> {
         let Client {
             stream,
@@ -186,9 +194,8 @@ impl Upload {
             half_closed,
             ..
         } = client;
-        let received = self
-            .body
-            .poll_receive(cx, stream, input, &self.pool, &mut self.outbox);
+        let out = (&mut self.outbox, spliced_max);
+        let received = self.body.poll_receive(cx, stream, input, &self.pool, out);
         Poll::Ready(match ready!(received) {
             Ok(()) => self.check_size(self.body.received()),
             Err(BodyError::Malformed(malformed)) => Err(Refusal::from(malformed).into()),

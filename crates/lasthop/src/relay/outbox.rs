@@ -8,7 +8,9 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
-use crate::transport::{BUFFER_BYTES, Buffer, BufferPool, Stream};
+use lasthop_kernel::splice::is_unfit;
+
+use crate::transport::{BUFFER_BYTES, Buffer, BufferPool, Filled, Siphon, Stream};
 
 /// Buffers handed to one `writev(2)`. 256 KiB, the default response buffer, in one call.
 const SLICES_MAX: usize = 16;
@@ -19,10 +21,18 @@ const SPARE_MIN: usize = 4 * 1024;
 /// Up to here, copying bytes behind a head is cheaper than a second slice for `writev(2)`.
 const COPIED_BYTES_MAX: usize = 2 * 1024;
 
+/// Fewer bytes than this are read and not spliced, even of a stream that brings much.
+const SPLICED_MIN: usize = 64 * 1024;
+
+/// Bytes that are gathered before they are written while a stream brings whole buffers.
+const GATHERED_MAX: usize = 64 * 1024;
+
 /// A first-in first-out queue of bytes for one stream.
 #[derive(Debug)]
 pub struct Outbox {
     pool: BufferPool,
+    /// What comes before the buffers; nothing while sent bytes are retained.
+    siphon: Siphon,
     buffers: VecDeque<Buffer>,
     /// The buffer being sent: 0 unless sent ones are retained.
     index: usize,
@@ -30,6 +40,10 @@ pub struct Outbox {
     offset: usize,
     unsent: usize,
     retained: bool,
+    /// The last bytes came as fast as they could be taken, so more are likely to be there.
+    flows: bool,
+    /// These sockets cannot be spliced.
+    unfit: bool,
 }
 
 impl Outbox {
@@ -37,11 +51,14 @@ impl Outbox {
     pub fn new(pool: &BufferPool) -> Self {
         Self {
             pool: pool.clone(),
+            siphon: Siphon::default(),
             buffers: pool.queue(),
             index: 0,
             offset: 0,
             unsent: 0,
             retained: false,
+            flows: false,
+            unfit: false,
         }
     }
 
@@ -113,16 +130,51 @@ impl Outbox {
         if let Some(tail) = self.buffers.back_mut()
             && tail.spare() >= SPARE_MIN.min(bytes_max)
         {
+            let room = tail.spare();
             let count = ready!(tail.poll_fill(cx, stream, bytes_max))?;
+            self.flows = count == room;
             self.unsent += count;
             return Poll::Ready(Ok(count));
         }
         let mut buffer = self.pool.lend();
         let count = ready!(buffer.poll_fill(cx, stream, bytes_max.min(BUFFER_BYTES)))?;
+        self.flows = count == BUFFER_BYTES;
         if count > 0 {
             self.push_buffer(buffer);
         }
         Poll::Ready(Ok(count))
+    }
+
+    /// As [`Outbox::poll_fill_from`], and where the stream brings much, at most `spliced_max` bytes without a copy. 0 is
+    /// for those who copy.
+    pub fn poll_carry_from(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        bytes_max: usize,
+        spliced_max: usize,
+    ) -> Poll<io::Result<usize>> {
+        let spliced_max = spliced_max.min(bytes_max);
+        let may_splice = self.flows && !self.unfit && !self.retained && self.buffers.is_empty();
+        if spliced_max >= SPLICED_MIN && may_splice {
+            match ready!(self.siphon.poll_fill(cx, stream, spliced_max, &self.pool))? {
+                Filled::Bytes(count) => {
+                    // Two system calls for little: reading is no dearer.
+                    self.flows = count >= BUFFER_BYTES;
+                    self.unsent += count;
+                    return Poll::Ready(Ok(count));
+                }
+                Filled::Nothing => {}
+                Filled::Unfit => self.unfit = true,
+            }
+        }
+        self.poll_fill_from(cx, stream, bytes_max)
+    }
+
+    /// Whether to read on before anything is written: the stream has just brought all that was asked for, and few large
+    /// writes cost less than many small ones.
+    pub fn gathers(&self) -> bool {
+        self.flows && self.unsent < GATHERED_MAX
     }
 
     /// Writes until nothing waits any more. An error leaves the queue as it was at the last write.
@@ -131,6 +183,14 @@ impl Outbox {
         cx: &mut Context<'_>,
         stream: &mut Stream,
     ) -> Poll<io::Result<()>> {
+        while self.siphon.held() > 0 {
+            match ready!(self.siphon.poll_drain(cx, stream, &self.pool)) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(count) => self.unsent -= count,
+                Err(error) if is_unfit(&error) => self.copy_siphon()?,
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
         while self.unsent > 0 {
             let count = ready!(self.poll_write_once(cx, stream))?;
             if count == 0 {
@@ -139,6 +199,21 @@ impl Outbox {
             self.advance(count);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// The receiver cannot be spliced to: what is in the pipe goes in front of the buffers.
+    fn copy_siphon(&mut self) -> io::Result<()> {
+        self.unfit = true;
+        let mut index = 0;
+        while self.siphon.held() > 0 {
+            let mut buffer = self.pool.lend();
+            if self.siphon.copy_out(&mut buffer, &self.pool)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.buffers.insert(index, buffer);
+            index += 1;
+        }
+        Ok(())
     }
 
     fn poll_write_once(

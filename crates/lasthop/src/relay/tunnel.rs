@@ -10,9 +10,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::Outbox;
-use crate::transport::{BUFFER_BYTES, Buffer, BufferPool, Bulk, Pace, Stream, Watch};
+use crate::transport::{BUFFER_BYTES, Buffer, BufferPool, Bulk, PIPE_BYTES, Pace, Stream, Watch};
 
-/// Bytes that may wait for one side of a tunnel that reads slowly.
+/// Bytes that may wait in buffers for one side of a tunnel that reads slowly. In bulk it may be a pipe full instead.
 const WAITING_BYTES_MAX: usize = BUFFER_BYTES;
 
 /// Polls in a row without more than one read after which a direction is no bulk transfer any more. A
@@ -88,7 +88,9 @@ impl Direction {
             return Poll::Ready(Ok(()));
         }
         ready!(self.pace.poll_turn(cx, bulk));
-        for reads in 0..self.pace.reads_max() {
+        let spliced_max = if self.pace.is_bulk() { PIPE_BYTES } else { 0 };
+        let mut reads = 0;
+        while reads < self.pace.reads_max() {
             let before = self.waiting.unsent();
             let flushed = self
                 .waiting
@@ -105,7 +107,10 @@ impl Direction {
             if self.waiting.unsent() >= WAITING_BYTES_MAX {
                 return Poll::Pending;
             }
-            let count = match self.waiting.poll_fill_from(cx, from, WAITING_BYTES_MAX) {
+            let carried = self
+                .waiting
+                .poll_carry_from(cx, from, usize::MAX, spliced_max);
+            let count = match carried {
                 Poll::Ready(read) => read.map_err(Failed::Source)?,
                 Poll::Pending => {
                     self.calm_down(reads);
@@ -114,6 +119,7 @@ impl Direction {
                 }
             };
             *moved = true;
+            reads += Pace::reads(count as u64);
             self.source_ended = count == 0;
         }
         self.calm_polls = 0;

@@ -25,7 +25,7 @@ use crate::listener;
 use crate::observe::metrics::WorkerMetrics;
 use crate::observe::{Repeats, RequestIds, WorkerLog};
 use crate::route::RouteTable;
-use crate::transport::{BUFFER_BYTES, BufferPool, Clock, Connections, Load, Slots};
+use crate::transport::{BUFFER_BYTES, BufferPool, Clock, Connections, Load, Pipes, Slots};
 use crate::upstream::{self, Upstream};
 
 /// All workers.
@@ -248,7 +248,11 @@ impl Worker {
                 let unsaid = site.access.as_ref().is_some_and(WorkerLog::flush);
                 let buffered = site.buffers.lent() * BUFFER_BYTES;
                 site.metrics.buffered_bytes.set(buffered as u64);
-                site.goodbyes.sweep(now) || left || unsaid
+                let pipes = site.buffers.pipes();
+                site.metrics.spliced_bytes.set(pipes.carried());
+                site.metrics.pipes_refused.set(pipes.refusals());
+                let kept = pipes.expire();
+                site.goodbyes.sweep(now) || left || unsaid || kept
             };
             site.connections.keep_sweeping(expire).await;
         });
@@ -340,7 +344,10 @@ fn site(start: &mut Start, connections: Connections) -> Site {
     Site {
         routes: RouteTable::new(&config.routes),
         upstreams,
-        buffers: BufferPool::new(config.server.buffer_memory),
+        buffers: BufferPool::with_pipes(
+            config.server.buffer_memory,
+            Pipes::new(Arc::clone(&start.slots), connections.clock().clone()),
+        ),
         desks: Desks::default(),
         date: DateText::new(connections.clock().clone()),
         connections,

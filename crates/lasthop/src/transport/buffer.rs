@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::Stream;
+use super::pipes::{Held, PIPE_BYTES, Pipes};
 
 /// Size of every buffer, in bytes. One TLS record, a quarter of the default Unix socket window, and
 /// large enough that a typical request or answer crosses in one read.
@@ -36,16 +37,23 @@ struct Inner {
     free_queues: RefCell<Vec<VecDeque<Buffer>>>,
     lent: Cell<usize>,
     lent_soft_max: usize,
+    pipes: Pipes,
 }
 
 impl BufferPool {
-    /// A pool that calls itself crowded once `bytes_max` bytes are lent out.
+    /// A pool that calls itself crowded once `bytes_max` bytes are lent out. Without pipes.
     pub fn new(bytes_max: usize) -> Self {
+        Self::with_pipes(bytes_max, Pipes::none())
+    }
+
+    /// As [`BufferPool::new`], with pipes for whoever moves much; those on loan count as if they were full.
+    pub fn with_pipes(bytes_max: usize, pipes: Pipes) -> Self {
         Self(Rc::new(Inner {
             free: RefCell::new(Vec::new()),
             free_queues: RefCell::new(Vec::new()),
             lent: Cell::new(0),
             lent_soft_max: bytes_max / BUFFER_BYTES,
+            pipes,
         }))
     }
 
@@ -82,12 +90,25 @@ impl BufferPool {
     /// This is the bound per worker on what slow clients may make us hold: past it, requests
     /// stream instead of waiting in buffers, which is slower for the app and never wrong.
     pub fn is_crowded(&self) -> bool {
-        self.0.lent.get() >= self.0.lent_soft_max
+        self.lent() >= self.0.lent_soft_max
     }
 
-    /// Buffers out on loan now.
+    /// Buffers out on loan now, and as many for each pipe as it may hold.
     pub fn lent(&self) -> usize {
-        self.0.lent.get()
+        self.0.lent.get() + self.0.pipes.lent() * (PIPE_BYTES / BUFFER_BYTES)
+    }
+
+    /// This worker's pipes.
+    pub fn pipes(&self) -> &Pipes {
+        &self.0.pipes
+    }
+
+    /// A pipe, unless so much is lent out that nobody should hold more than a buffer.
+    pub(super) fn lend_pipe(&self) -> Option<Box<Held>> {
+        if self.is_crowded() {
+            return None;
+        }
+        self.0.pipes.lend()
     }
 }
 
@@ -161,6 +182,16 @@ impl Buffer {
             self.bytes = larger;
         }
         self.spare() > 0
+    }
+
+    /// Has `fill` write behind the filled bytes and say how much it was.
+    pub(super) fn fill_with(
+        &mut self,
+        fill: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let count = fill(&mut self.bytes[self.end..])?.min(self.spare());
+        self.end += count;
+        Ok(count)
     }
 
     /// Reads from `stream` behind the filled bytes, at most `bytes_max`. `Ok(0)` is the end of the

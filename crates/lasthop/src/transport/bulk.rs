@@ -13,6 +13,8 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
+use super::buffer::BUFFER_BYTES;
+
 /// Reads of a transfer in a row before others run: 64 KiB. What needs more is bulk.
 const READS_MAX: usize = 4;
 
@@ -101,6 +103,19 @@ impl Pace {
             None => READS_MAX,
             Some(_) => BULK_READS_MAX,
         }
+    }
+
+    /// What `bytes` count for that came at once: as the reads that would have brought them.
+    pub fn reads(bytes: u64) -> usize {
+        usize::try_from(bytes)
+            .unwrap_or(usize::MAX)
+            .div_ceil(BUFFER_BYTES)
+            .max(1)
+    }
+
+    /// Whether the transfer has shown to be large.
+    pub fn is_bulk(&self) -> bool {
+        self.0.is_some()
     }
 
     /// Ready when the transfer may make [`Pace::reads_max`] reads; otherwise its task is woken then.

@@ -12,9 +12,11 @@ mod connections;
 mod eviction;
 mod leased;
 mod load;
+mod pipes;
 mod registered;
 #[cfg(test)]
 pub mod simulated;
+mod siphon;
 #[cfg(test)]
 mod sizes;
 mod slots;
@@ -28,6 +30,8 @@ pub use clock::{Clock, TICK};
 pub use connections::Connections;
 pub use eviction::Evictable;
 pub use load::Load;
+pub use pipes::{PIPE_BYTES, Pipes};
+pub use siphon::{Filled, Siphon};
 pub use slots::{Shortage, Slot, Slots};
 pub use stream::{Disturbance, Failure, Stream};
 pub use watch::{Interrupt, Watch};

@@ -3,6 +3,8 @@
 //! An enum and not a trait object: the request path calls these methods several times a request,
 //! and a match on a two-variant tag costs nothing beside the system call behind it.
 
+mod splice;
+
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;

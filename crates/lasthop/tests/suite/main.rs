@@ -50,6 +50,7 @@ mod sampler;
 mod shedding;
 mod shortages;
 mod source_ports;
+mod splice;
 mod streaming;
 mod timeouts;
 mod top;

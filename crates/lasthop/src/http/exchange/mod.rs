@@ -166,9 +166,14 @@ impl<'a> Exchange<'a> {
             self.poll_upload(cx, moved)?;
         }
         ready!(self.pace.poll_turn(cx, self.client.watch.bulk()));
-        for _ in 0..self.pace.reads_max() {
-            let was_full = self.download.is_full();
+        let mut reads = 0;
+        while reads < self.pace.reads_max() {
+            let (was_full, before) = (self.download.is_full(), self.download.received());
             let received = self.poll_receive(cx, moved);
+            reads += Pace::reads(self.download.received() - before);
+            if received.is_ready() && self.download.gathers() && reads < self.pace.reads_max() {
+                continue;
+            }
             let flushed = self.download.poll_flush(cx, self.client, moved)?;
             if flushed.is_ready() {
                 if let Some(fault) = self.broken.take() {
@@ -195,11 +200,8 @@ impl<'a> Exchange<'a> {
         if !self.download.is_received()
             && let Some(app) = &mut self.app
         {
-            let received =
-                ready!(
-                    self.download
-                        .poll_receive(cx, &mut app.stream, &mut self.app_input, moved)
-                );
+            let (input, how) = (&mut self.app_input, (self.pace.is_bulk(), moved));
+            let received = ready!(self.download.poll_receive(cx, &mut app.stream, input, how));
             if let Err(fault) = received {
                 self.app = None;
                 self.broken = Some(fault);

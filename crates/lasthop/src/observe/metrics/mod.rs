@@ -48,8 +48,12 @@ pub struct WorkerMetrics {
     pub request_duration: Histogram,
     /// Requests that failed, by kind.
     pub failures: Failures,
-    /// Bytes lent out in buffers, as of the last tick.
+    /// Bytes lent out in buffers and pipes, as of the last tick.
     pub buffered_bytes: Gauge,
+    /// Bytes that have passed through pipes, as of the last tick.
+    pub spliced_bytes: Gauge,
+    /// How often a pipe was wanted and could not be had, as of the last tick.
+    pub pipes_refused: Gauge,
 }
 
 /// What is counted of one listener.
@@ -217,6 +221,8 @@ impl WorkerMetrics {
             request_duration: Histogram::new(REQUEST_BOUNDS),
             failures: Failures::default(),
             buffered_bytes: Gauge::default(),
+            spliced_bytes: Gauge::default(),
+            pipes_refused: Gauge::default(),
         }
     }
 
