@@ -10,7 +10,7 @@ use lasthop_http1::chunked::{self, Decoder, Event};
 use lasthop_http1::refusal::Malformed;
 
 use super::client::poll_fill;
-use crate::relay::Outbox;
+use crate::relay::{LARGE_BYTES, Outbox};
 use crate::transport::{BUFFER_BYTES, Buffer, BufferPool, Stream};
 
 /// How the sender frames the body, and how much of it is still to come.
@@ -100,6 +100,19 @@ impl Body {
     /// Whether its length is known and small enough to wait for.
     pub(super) fn is_sized(&self) -> bool {
         matches!(self.source, Source::Sized(_))
+    }
+
+    /// Bytes still to come, where that is known.
+    pub(super) fn left(&self) -> Option<u64> {
+        match self.source {
+            Source::Sized(left) => Some(left),
+            _ => None,
+        }
+    }
+
+    /// Whether so much has come that what is still to come may be worth a pipe.
+    pub(super) fn is_large(&self) -> bool {
+        self.received >= LARGE_BYTES
     }
 
     /// Payload bytes received so far.

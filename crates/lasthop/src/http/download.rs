@@ -162,9 +162,15 @@ impl Download {
         self.body.is_done()
     }
 
-    /// Whether so much waits for the client that the app has to wait as well.
+    /// Whether so much waits for the client that the app has to wait as well. Of a large answer that is anything, as long
+    /// as the buffer could not take the rest: the app would have to wait for the client in any case.
     pub(super) fn is_full(&self) -> bool {
-        self.room() == 0
+        let room = self.room();
+        let is_beyond = |left| left > room as u64;
+        room == 0
+            || self.body.is_large()
+                && self.outbox.empties_first()
+                && self.body.left().is_some_and(is_beyond)
     }
 
     /// Bytes that may still be read from the app before the client has to take some; one read may go beyond.
@@ -207,19 +213,19 @@ impl Download {
         flushed.map_err(|error| Fault::ClientGone(Gone::Failed(error)))
     }
 
-    /// Reads once from the app; of a bulk transfer, without a copy where that can be. Ready when there is something to write or the body is whole; pending
+    /// Reads once from the app; of a large answer, without a copy where that can be. Ready when there is something to write or the body is whole; pending
     /// while the app has to be waited for, or the client because the buffer is full.
     pub(super) fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
         app: &mut Stream,
         input: &mut Option<Buffer>,
-        (is_bulk, moved): (bool, &mut bool),
+        moved: &mut bool,
     ) -> Poll<Result<(), Fault>> {
         if self.is_full() {
             return Poll::Pending;
         }
-        let spliced_max = if is_bulk { self.room() } else { 0 };
+        let spliced_max = if self.body.is_large() { self.room() } else { 0 };
         let out = (&mut self.outbox, spliced_max);
         let received = ready!(self.body.poll_receive(cx, app, input, &self.pool, out));
         *moved = true;

@@ -166,13 +166,14 @@ impl Upload {
             if self.outbox.is_retained() && self.outbox.held() > self.head_bytes + held_max {
                 self.outbox.release();
             }
-            if self.outbox.unsent() >= held_max.max(BUFFER_BYTES) {
+            let room = held_max
+                .max(BUFFER_BYTES)
+                .saturating_sub(self.outbox.unsent());
+            let is_large = self.body.is_large();
+            if room == 0 || is_large && self.outbox.empties_first() {
                 return Poll::Pending;
             }
-            let spliced_max = match self.pace.is_bulk() {
-                true => held_max.saturating_sub(self.outbox.unsent()),
-                false => 0,
-            };
+            let spliced_max = if is_large { room } else { 0 };
             let before = self.body.received();
             ready!(self.poll_receive(cx, client, spliced_max)).map_err(UploadError::Client)?;
             *moved = true;

@@ -5,5 +5,5 @@
 mod outbox;
 mod tunnel;
 
-pub use outbox::Outbox;
+pub use outbox::{LARGE_BYTES, Outbox};
 pub use tunnel::{Direction, Side, Tunnel, TunnelEnd};

@@ -21,7 +21,10 @@ const SPARE_MIN: usize = 4 * 1024;
 /// Up to here, copying bytes behind a head is cheaper than a second slice for `writev(2)`.
 const COPIED_BYTES_MAX: usize = 2 * 1024;
 
-/// Fewer bytes than this are read and not spliced, even of a stream that brings much.
+/// A transfer that has moved so much is large: what is still to come may be worth a pipe.
+pub const LARGE_BYTES: u64 = 64 * 1024;
+
+/// Fewer bytes than this are read and not spliced, even of a large transfer.
 const SPLICED_MIN: usize = 64 * 1024;
 
 /// Bytes that are gathered before they are written while a stream brings whole buffers.
@@ -42,6 +45,8 @@ pub struct Outbox {
     retained: bool,
     /// The last bytes came as fast as they could be taken, so more are likely to be there.
     flows: bool,
+    /// There was a pipe when it was last wanted.
+    has_pipe: bool,
     /// These sockets cannot be spliced.
     unfit: bool,
 }
@@ -58,6 +63,7 @@ impl Outbox {
             unsent: 0,
             retained: false,
             flows: false,
+            has_pipe: true,
             unfit: false,
         }
     }
@@ -155,20 +161,32 @@ impl Outbox {
         spliced_max: usize,
     ) -> Poll<io::Result<usize>> {
         let spliced_max = spliced_max.min(bytes_max);
-        let may_splice = self.flows && !self.unfit && !self.retained && self.buffers.is_empty();
-        if spliced_max >= SPLICED_MIN && may_splice {
-            match ready!(self.siphon.poll_fill(cx, stream, spliced_max, &self.pool))? {
+        if spliced_max >= SPLICED_MIN && self.may_splice() && self.buffers.is_empty() {
+            let filled = self.siphon.poll_fill(cx, stream, spliced_max, &self.pool);
+            let filled = ready!(filled)?;
+            self.has_pipe = filled != Filled::NoPipe;
+            match filled {
                 Filled::Bytes(count) => {
                     // Two system calls for little: reading is no dearer.
                     self.flows = count >= BUFFER_BYTES;
                     self.unsent += count;
                     return Poll::Ready(Ok(count));
                 }
-                Filled::Nothing => {}
+                Filled::Nothing | Filled::NoPipe => {}
                 Filled::Unfit => self.unfit = true,
             }
         }
         self.poll_fill_from(cx, stream, bytes_max)
+    }
+
+    fn may_splice(&self) -> bool {
+        self.flows && !self.unfit && !self.retained
+    }
+
+    /// Whether a large transfer does better to write all that waits before it takes more: a pipe has to be filled before
+    /// there is anything behind it, and a receiver that is slow would have everything copied.
+    pub fn empties_first(&self) -> bool {
+        self.unsent > 0 && self.has_pipe && self.may_splice()
     }
 
     /// Whether to read on before anything is written: the stream has just brought all that was asked for, and few large

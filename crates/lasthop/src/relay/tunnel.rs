@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::Outbox;
+use super::{LARGE_BYTES, Outbox};
 use crate::transport::{BUFFER_BYTES, Buffer, BufferPool, Bulk, PIPE_BYTES, Pace, Stream, Watch};
 
 /// Bytes that may wait in buffers for one side of a tunnel that reads slowly. In bulk it may be a pipe full instead.
@@ -58,6 +58,8 @@ pub struct Direction {
     pace: Pace,
     /// Polls in a row that found next to nothing.
     calm_polls: u8,
+    /// Bytes moved since it was calm.
+    carried: u64,
 }
 
 impl Direction {
@@ -73,6 +75,7 @@ impl Direction {
             end_passed_on: false,
             pace: Pace::default(),
             calm_polls: 0,
+            carried: 0,
         }
     }
 
@@ -88,7 +91,6 @@ impl Direction {
             return Poll::Ready(Ok(()));
         }
         ready!(self.pace.poll_turn(cx, bulk));
-        let spliced_max = if self.pace.is_bulk() { PIPE_BYTES } else { 0 };
         let mut reads = 0;
         while reads < self.pace.reads_max() {
             let before = self.waiting.unsent();
@@ -104,9 +106,13 @@ impl Direction {
                 let _ = to.shutdown_write();
                 return Poll::Ready(Ok(()));
             }
-            if self.waiting.unsent() >= WAITING_BYTES_MAX {
+            let is_large = self.carried >= LARGE_BYTES;
+            if self.waiting.unsent() >= WAITING_BYTES_MAX
+                || is_large && self.waiting.empties_first()
+            {
                 return Poll::Pending;
             }
+            let spliced_max = if is_large { PIPE_BYTES } else { 0 };
             let carried = self
                 .waiting
                 .poll_carry_from(cx, from, usize::MAX, spliced_max);
@@ -120,6 +126,7 @@ impl Direction {
             };
             *moved = true;
             reads += Pace::reads(count as u64);
+            self.carried += count as u64;
             self.source_ended = count == 0;
         }
         self.calm_polls = 0;
@@ -133,6 +140,7 @@ impl Direction {
         self.calm_polls = if reads <= 1 { self.calm_polls + 1 } else { 0 };
         if self.calm_polls == CALM_POLLS {
             self.calm_polls = 0;
+            self.carried = 0;
             self.pace = Pace::default();
         }
     }

@@ -113,11 +113,6 @@ impl Pace {
             .max(1)
     }
 
-    /// Whether the transfer has shown to be large.
-    pub fn is_bulk(&self) -> bool {
-        self.0.is_some()
-    }
-
     /// Ready when the transfer may make [`Pace::reads_max`] reads; otherwise its task is woken then.
     pub fn poll_turn(&self, cx: &mut Context<'_>, bulk: &Bulk) -> Poll<()> {
         let Some(ticket) = &self.0 else {

@@ -22,6 +22,8 @@ pub enum Filled {
     Bytes(usize),
     /// None: what there is, if anything, has to be read.
     Nothing,
+    /// None, for want of a pipe.
+    NoPipe,
     /// None, and there never will be: these sockets cannot be spliced.
     Unfit,
 }
@@ -46,7 +48,7 @@ impl Siphon {
     ) -> Poll<io::Result<Filled>> {
         ready!(stream.poll_readable(cx))?;
         let Some(mut held) = self.0.take().or_else(|| pool.lend_pipe()) else {
-            return Poll::Ready(Ok(Filled::Nothing));
+            return Poll::Ready(Ok(Filled::NoPipe));
         };
         let filled = stream.splice_into(&mut held.pipe, bytes_max);
         if held.pipe.held() > 0 {

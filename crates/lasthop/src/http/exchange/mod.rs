@@ -200,8 +200,11 @@ impl<'a> Exchange<'a> {
         if !self.download.is_received()
             && let Some(app) = &mut self.app
         {
-            let (input, how) = (&mut self.app_input, (self.pace.is_bulk(), moved));
-            let received = ready!(self.download.poll_receive(cx, &mut app.stream, input, how));
+            let received =
+                ready!(
+                    self.download
+                        .poll_receive(cx, &mut app.stream, &mut self.app_input, moved)
+                );
             if let Err(fault) = received {
                 self.app = None;
                 self.broken = Some(fault);
