@@ -110,9 +110,9 @@ impl Body {
         }
     }
 
-    /// Whether so much has come that what is still to come may be worth a pipe.
+    /// Whether so much has come, or is known to come, that a pipe may be worth its while.
     pub(super) fn is_large(&self) -> bool {
-        self.received >= LARGE_BYTES
+        self.received >= LARGE_BYTES || self.left().is_some_and(|left| left >= LARGE_BYTES)
     }
 
     /// Payload bytes received so far.

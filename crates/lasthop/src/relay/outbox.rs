@@ -21,7 +21,7 @@ const SPARE_MIN: usize = 4 * 1024;
 /// Up to here, copying bytes behind a head is cheaper than a second slice for `writev(2)`.
 const COPIED_BYTES_MAX: usize = 2 * 1024;
 
-/// A transfer that has moved so much is large: what is still to come may be worth a pipe.
+/// A transfer that has moved so much, or is known to, is large: what is still to come may be worth a pipe.
 pub const LARGE_BYTES: u64 = 64 * 1024;
 
 /// Fewer bytes than this are read and not spliced, even of a large transfer.

@@ -97,16 +97,23 @@ where
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.poll_room(cx, |mut socket| match slices {
+            [bytes] => socket.write(bytes),
+            several => socket.write_vectored(several),
+        })
+    }
+
+    /// Has `send` put something into the socket, and waits for room where it says that it would block.
+    pub(super) fn poll_room(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut send: impl FnMut(&S) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         loop {
-            let mut socket = self.socket()?;
-            let written = match slices {
-                [bytes] => socket.write(bytes),
-                several => socket.write_vectored(several),
-            };
-            match written {
+            match send(self.socket()?) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                written => return Poll::Ready(written),
+                sent => return Poll::Ready(sent),
             }
             if !self.for_room {
                 self.watch_for_room(cx)?;

@@ -11,13 +11,13 @@ use super::{Socket, Stream};
 
 impl Stream {
     /// The socket, where there is one to splice.
-    fn socket(&self) -> Option<BorrowedFd<'_>> {
+    fn spliceable(&self) -> io::Result<BorrowedFd<'_>> {
         match &self.socket {
-            Socket::Tcp(stream) => Some(stream.as_fd()),
-            Socket::Leased(stream) => Some(stream.as_fd()),
-            Socket::Unix(stream) => Some(stream.as_fd()),
+            Socket::Tcp(stream) => stream.socket().map(AsFd::as_fd),
+            Socket::Leased(stream) => Ok(stream.as_fd()),
+            Socket::Unix(stream) => stream.socket().map(AsFd::as_fd),
             #[cfg(test)]
-            Socket::Simulated(_) => None,
+            Socket::Simulated(_) => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
@@ -28,10 +28,7 @@ impl Stream {
     /// As [`Pipe::fill_from`]. After `WouldBlock` the caller has to read: that takes the readiness back where it is the
     /// socket that is empty, and leaves it where it is the pipe that is full.
     pub fn splice_into(&mut self, pipe: &mut Pipe, bytes_max: usize) -> io::Result<usize> {
-        let Some(socket) = self.socket() else {
-            return Err(io::ErrorKind::WouldBlock.into());
-        };
-        let count = pipe.fill_from(socket, bytes_max)?;
+        let count = pipe.fill_from(self.spliceable()?, bytes_max)?;
         self.received += count as u64;
         Ok(count)
     }
@@ -45,40 +42,23 @@ impl Stream {
         cx: &mut Context<'_>,
         pipe: &mut Pipe,
     ) -> Poll<io::Result<usize>> {
-        loop {
-            let mut sent = 0;
-            let mut drain = |socket: BorrowedFd<'_>| {
-                sent = pipe.drain_to(socket)?;
-                match pipe.held() {
-                    0 => Ok(()),
-                    // The socket is full, and said so only by taking less: no readiness is left.
-                    _ => Err(io::ErrorKind::WouldBlock.into()),
+        let sent = match &mut self.socket {
+            Socket::Tcp(stream) => stream.poll_room(cx, |socket| pipe.drain_to(socket.as_fd())),
+            Socket::Leased(stream) => loop {
+                ready!(stream.poll_write_ready(cx))?;
+                let drain = || pipe.drain_to(stream.as_fd());
+                match stream.try_io(Interest::WRITABLE, drain) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    sent => break Poll::Ready(sent),
                 }
-            };
-            let drained = match &self.socket {
-                Socket::Tcp(stream) => {
-                    ready!(stream.poll_write_ready(cx))?;
-                    stream.try_io(Interest::WRITABLE, || drain(stream.as_fd()))
-                }
-                Socket::Leased(stream) => {
-                    ready!(stream.poll_write_ready(cx))?;
-                    stream.try_io(Interest::WRITABLE, || drain(stream.as_fd()))
-                }
-                Socket::Unix(stream) => {
-                    ready!(stream.poll_write_ready(cx))?;
-                    stream.try_io(Interest::WRITABLE, || drain(stream.as_fd()))
-                }
-                #[cfg(test)]
-                Socket::Simulated(_) => Err(io::ErrorKind::InvalidInput.into()),
-            };
-            self.sent += sent as u64;
-            match drained {
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                    return Poll::Ready(Err(error));
-                }
-                _ if sent > 0 => return Poll::Ready(Ok(sent)),
-                _ => {}
-            }
+            },
+            Socket::Unix(stream) => stream.poll_room(cx, |socket| pipe.drain_to(socket.as_fd())),
+            #[cfg(test)]
+            Socket::Simulated(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        };
+        if let Poll::Ready(Ok(count)) = &sent {
+            self.sent += *count as u64;
         }
+        sent
     }
 }
