@@ -1,6 +1,6 @@
-//! The Linux calls that lasthop needs and the standard library lacks: listening, connecting, socket options, limits,
-//! sysctls, the host's sockets, routes, counters, processes and network namespaces as the kernel tells them, and the words
-//! that explain a refused connect.
+//! The Linux calls that lasthop needs and the standard library lacks: listening, connecting, socket options, pipes
+//! between sockets, limits, sysctls, the host's sockets, routes, counters, processes and network namespaces as the kernel
+//! tells them, and the words that explain a refused connect.
 //!
 //! The only crate of the workspace that may say `unsafe`; each use says why it is sound. Knows nothing of HTTP, of
 //! configuration or of an async runtime: it takes and returns types of the standard library, non-blocking where they

@@ -1,7 +1,7 @@
 //! One body on its way: taken apart as its sender framed it, put together as its receiver is told.
 //!
-//! A body of known length goes from a read straight into the outbox; chunks are copied once, because
-//! they are written anew (RFC 9112 section 7.1): sizes in one spelling, no extensions, trailers filtered.
+//! A body of known length goes from a read straight into the outbox, or past this process where it is large; chunks are
+//! copied once, because they are written anew (RFC 9112 section 7.1): sizes in one spelling, no extensions, trailers filtered.
 
 use std::io;
 use std::task::{Context, Poll, ready};

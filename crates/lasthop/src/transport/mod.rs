@@ -1,5 +1,5 @@
 //! What every connection is made of, whichever side it is on: a byte stream over TCP or a Unix
-//! socket, buffers borrowed from the worker, a slot among the descriptors of the process, and a place in the
+//! socket, buffers and pipes borrowed from the worker, a slot among the descriptors of the process, and a place in the
 //! worker's connection table that carries its deadline and says whether it could make room.
 //!
 //! Nothing here knows HTTP, routes or upstreams.
