@@ -51,6 +51,10 @@ pub fn serve(
 ///
 /// Not an `async fn`, and the rarer ends are boxed or a task of their own: an idle connection is this
 /// future and little else, and arguments of an `async fn` are kept twice.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` would be larger, see above"
+)]
 fn life(mut client: Client, listener: Present) -> impl Future<Output = ()> {
     async move {
         let after = loop {
