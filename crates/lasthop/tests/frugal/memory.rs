@@ -24,11 +24,11 @@ const MANY: usize = 3_500;
 /// For each connection of the crowd there are two descriptors in the proxy, and two in this process.
 const DESCRIPTORS_MIN: u64 = 2 * MANY as u64 + 500;
 
-/// A client and the app, with a tunnel between them: 1,360 to 1,450 today, in either build.
-const TUNNEL_BYTES_MAX: u64 = 1_600;
+/// A client and the app, with a tunnel between them: 1,160 to 1,210 today, in either build.
+const TUNNEL_BYTES_MAX: u64 = 1_350;
 
-/// A client that has had its answer and keeps the connection: 820 today, in either build.
-const IDLE_CLIENT_BYTES_MAX: u64 = 900;
+/// A client that has had its answer and keeps the connection: 690 today, in either build.
+const IDLE_CLIENT_BYTES_MAX: u64 = 760;
 
 /// A proxy that clients reach without a port, before an app for crowds.
 struct Scene {
