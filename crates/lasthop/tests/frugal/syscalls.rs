@@ -52,11 +52,11 @@ const POST: Bounds = &[
 
 /// 64 KiB, as large as a buffer lets them be. How many bytes a read finds is the kernel's affair, so there is some room.
 const LARGE: Bounds = &[
-    ("epoll_wait", 4),
+    ("epoll_wait", 3),
     ("recvfrom", 8),
     ("recvfrom EAGAIN", 2),
-    ("sendto", 6),
-    ("writev", 2),
+    ("sendto", 3),
+    ("writev", 3),
 ];
 
 /// A connection of its own to the app: made, watched, used, closed.
