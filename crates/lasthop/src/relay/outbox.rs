@@ -37,8 +37,8 @@ pub struct Outbox {
     /// What comes before the buffers; nothing while sent bytes are retained.
     siphon: Siphon,
     buffers: VecDeque<Buffer>,
-    /// The buffer being sent: 0 unless sent ones are retained.
-    index: usize,
+    /// The buffer being sent: 0 unless sent ones are retained. Never as many as this could count.
+    index: u32,
     /// Bytes of that buffer already sent.
     offset: usize,
     unsent: usize,
@@ -239,7 +239,7 @@ impl Outbox {
         cx: &mut Context<'_>,
         stream: &mut Stream,
     ) -> Poll<io::Result<usize>> {
-        let mut waiting = self.buffers.range(self.index..);
+        let mut waiting = self.buffers.range(self.index as usize..);
         let first = waiting
             .next()
             .map_or(&[][..], |buffer| &buffer.filled()[self.offset..]);
@@ -260,10 +260,10 @@ impl Outbox {
     fn advance(&mut self, count: usize) {
         self.unsent -= count;
         self.offset += count;
-        while let Some(buffer) = self.buffers.get(self.index)
+        while let Some(buffer) = self.buffers.get(self.index as usize)
             && self.offset >= buffer.len()
         {
-            if self.retained && self.index + 1 == self.buffers.len() {
+            if self.retained && self.index as usize + 1 == self.buffers.len() {
                 // The last one stays the current one: more may be put behind what it holds.
                 break;
             }
@@ -299,7 +299,7 @@ impl Outbox {
     /// Gives back what has been sent, now and from here on.
     pub fn release(&mut self) {
         self.retained = false;
-        self.buffers.drain(..self.index);
+        self.buffers.drain(..self.index as usize);
         self.index = 0;
         if self.unsent == 0 {
             self.buffers.clear();
@@ -317,8 +317,9 @@ impl Drop for Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::{Clock, PIPE_BYTES, Pipes, Slots};
     use std::future::poll_fn;
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     fn on_a_socket_pair<F: AsyncFnOnce(Stream, tokio::net::UnixStream)>(test: F) {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -373,6 +374,114 @@ mod tests {
                 .unwrap();
             outbox.release();
             assert_eq!(pool.lent(), 0);
+        });
+    }
+
+    fn pool_with_pipes() -> BufferPool {
+        let slots = std::sync::Arc::new(Slots::new(1024, 0, (1, 0), 0, [0]));
+        let clock = Clock::new(std::time::Instant::now());
+        BufferPool::with_pipes(4 << 20, Pipes::new(slots, clock))
+    }
+
+    /// Fills `outbox` from `source` until something is in its pipe; returns how much was taken in.
+    async fn carry_into_the_pipe(outbox: &mut Outbox, source: &mut Stream) -> usize {
+        let mut count = 0;
+        while outbox.siphon.held() == 0 {
+            count += poll_fn(|cx| outbox.poll_carry_from(cx, source, usize::MAX, PIPE_BYTES))
+                .await
+                .unwrap();
+            if outbox.siphon.held() == 0 {
+                // What was copied first goes out first, here to nobody.
+                outbox.buffers.clear();
+                outbox.unsent = 0;
+            }
+        }
+        count
+    }
+
+    #[test]
+    fn a_stream_that_brings_much_goes_through_a_pipe_and_comes_out_as_it_was() {
+        on_a_socket_pair(async |mut to, mut receiver| {
+            let (source, mut sender) = tokio::net::UnixStream::pair().unwrap();
+            let mut source = Stream::unix(source.into_std().unwrap()).unwrap();
+            let pool = pool_with_pipes();
+            let mut outbox = Outbox::new(&pool);
+            let bytes: Vec<u8> = (0..2_000_000_u32)
+                .map(|i| (i / 5).to_le_bytes()[0])
+                .collect();
+            let send = async {
+                sender.write_all(&bytes).await.unwrap();
+                sender.shutdown().await.unwrap();
+            };
+            let carry = async {
+                loop {
+                    let carry = |cx: &mut Context<'_>| {
+                        outbox.poll_carry_from(cx, &mut source, usize::MAX, PIPE_BYTES)
+                    };
+                    if poll_fn(carry).await.unwrap() == 0 {
+                        break;
+                    }
+                    poll_fn(|cx| outbox.poll_flush(cx, &mut to)).await.unwrap();
+                }
+                to.shutdown_write().unwrap();
+            };
+            let mut received = Vec::new();
+            let receive = receiver.read_to_end(&mut received);
+            let ((), (), count) = tokio::join!(send, carry, receive);
+            assert_eq!(count.unwrap(), bytes.len());
+            assert!(received == bytes, "other bytes came out than went in");
+            assert!(pool.pipes().carried() > 1_000_000);
+            assert_eq!(
+                (pool.lent(), source.received(), to.sent()),
+                (0, 2_000_000, 2_000_000)
+            );
+        });
+    }
+
+    #[test]
+    fn what_is_in_a_pipe_goes_before_the_buffers_also_where_it_has_to_be_copied() {
+        for copied in [false, true] {
+            on_a_socket_pair(async |mut to, mut receiver| {
+                let (source, mut sender) = tokio::net::UnixStream::pair().unwrap();
+                let mut source = Stream::unix(source.into_std().unwrap()).unwrap();
+                let pool = pool_with_pipes();
+                let mut outbox = Outbox::new(&pool);
+                let bytes: Vec<u8> = (0..100_000_u32).map(|i| (i / 3).to_le_bytes()[0]).collect();
+                sender.write_all(&bytes).await.unwrap();
+                let count = carry_into_the_pipe(&mut outbox, &mut source).await;
+                let before = count - outbox.unsent();
+                assert!(outbox.empties_first());
+                outbox.push(b"and the rest");
+                if copied {
+                    outbox.copy_siphon().unwrap();
+                    assert_eq!((outbox.siphon.held(), pool.pipes().lent()), (0, 0));
+                    assert!(!outbox.empties_first(), "no pipe will help");
+                }
+                let mut expected = bytes[before..count].to_vec();
+                expected.extend_from_slice(b"and the rest");
+                assert_eq!(outbox.unsent(), expected.len());
+                let mut received = vec![0; expected.len()];
+                let write = poll_fn(|cx| outbox.poll_flush(cx, &mut to));
+                let (written, read) = tokio::join!(write, receiver.read_exact(&mut received));
+                written.unwrap();
+                read.unwrap();
+                assert!(received == expected);
+                assert_eq!(pool.lent(), 0);
+            });
+        }
+    }
+
+    #[test]
+    fn a_transfer_given_up_leaves_its_bytes_to_nobody() {
+        on_a_socket_pair(async |mut source, mut sender| {
+            let pool = pool_with_pipes();
+            let mut outbox = Outbox::new(&pool);
+            sender.write_all(&[b'x'; 100_000]).await.unwrap();
+            carry_into_the_pipe(&mut outbox, &mut source).await;
+            assert_eq!(pool.pipes().lent(), 1);
+            drop(outbox);
+            assert_eq!(pool.pipes().lent(), 0);
+            assert!(!pool.pipes().expire(), "it was closed, not kept");
         });
     }
 }

@@ -58,8 +58,8 @@ pub struct Direction {
     pace: Pace,
     /// Polls in a row that found next to nothing.
     calm_polls: u8,
-    /// Bytes moved since it was calm.
-    carried: u64,
+    /// Bytes moved since it was calm, as far as this can count: [`LARGE_BYTES`] matter.
+    carried: u32,
 }
 
 impl Direction {
@@ -106,7 +106,7 @@ impl Direction {
                 let _ = to.shutdown_write();
                 return Poll::Ready(Ok(()));
             }
-            let is_large = self.carried >= LARGE_BYTES;
+            let is_large = u64::from(self.carried) >= LARGE_BYTES;
             if self.waiting.unsent() >= WAITING_BYTES_MAX
                 || is_large && self.waiting.empties_first()
             {
@@ -126,7 +126,8 @@ impl Direction {
             };
             *moved = true;
             reads += Pace::reads(count as u64);
-            self.carried += count as u64;
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            self.carried = self.carried.saturating_add(count);
             self.source_ended = count == 0;
         }
         self.calm_polls = 0;

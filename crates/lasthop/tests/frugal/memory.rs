@@ -24,8 +24,8 @@ const MANY: usize = 3_500;
 /// For each connection of the crowd there are two descriptors in the proxy, and two in this process.
 const DESCRIPTORS_MIN: u64 = 2 * MANY as u64 + 500;
 
-/// A client and the app, with a tunnel between them: 1,440 to 1,480 today.
-const TUNNEL_BYTES_MAX: u64 = 1_600;
+/// A client and the app, with a tunnel between them: 1,200 today.
+const TUNNEL_BYTES_MAX: u64 = 1_320;
 
 /// A client that has had its answer and keeps the connection: 690 today, in either build.
 const IDLE_CLIENT_BYTES_MAX: u64 = 760;
