@@ -1,6 +1,7 @@
 //! The Linux calls that lasthop needs and the standard library lacks: listening, connecting, socket options, pipes
 //! between sockets, limits, sysctls, the host's sockets, routes, counters, processes and network namespaces as the kernel
-//! tells them, and the words that explain a refused connect.
+//! tells them, and the words that explain a refused connect. And a setting of the allocator, for which there is no safe
+//! interface either.
 //!
 //! The only crate of the workspace that may say `unsafe`; each use says why it is sound. Knows nothing of HTTP, of
 //! configuration or of an async runtime: it takes and returns types of the standard library, non-blocking where they
@@ -12,6 +13,7 @@
     reason = "this crate is where the workspace keeps its few calls that no safe interface covers"
 )]
 
+pub mod allocator;
 pub mod clock;
 pub mod connect;
 pub mod counters;
