@@ -252,7 +252,8 @@ impl Worker {
                 site.metrics.spliced_bytes.set(pipes.carried());
                 site.metrics.pipes_refused.set(pipes.refusals());
                 let kept = pipes.expire();
-                site.goodbyes.sweep(now) || left || unsaid || kept
+                let free = site.buffers.expire();
+                site.goodbyes.sweep(now) || left || unsaid || kept || free
             };
             site.connections.keep_sweeping(expire).await;
         });

@@ -23,6 +23,13 @@ pub const BUFFER_BYTES: usize = 16 * 1024;
 /// Buffers kept for the next borrower when they come back, per worker; the rest is freed. 4 MiB.
 const KEPT_MAX: usize = 256;
 
+/// Free buffers that are kept though nobody has needed so many for long, per worker: 256 KiB.
+const KEPT_ANYWAY: usize = 16;
+
+/// The part of the free buffers that a tick gives back which nobody has needed since the one before: in two seconds nine of
+/// ten are gone. A crowd that comes once a second finds most of what the one before it left.
+const GIVEN_BACK: usize = 16;
+
 /// Buffers that a queue which is kept has room for: 256 KiB, the default response buffer. 40 bytes each.
 const QUEUE_KEPT_MAX: usize = 16;
 
@@ -33,6 +40,8 @@ pub struct BufferPool(Rc<Inner>);
 #[derive(Debug)]
 struct Inner {
     free: RefCell<Vec<Box<[u8]>>>,
+    /// The fewest that were free since the last tick: so many were not needed.
+    fewest_free: Cell<usize>,
     /// Empty queues with room for a few buffers, since every request needs two.
     free_queues: RefCell<Vec<VecDeque<Buffer>>>,
     lent: Cell<usize>,
@@ -50,6 +59,7 @@ impl BufferPool {
     pub fn with_pipes(bytes_max: usize, pipes: Pipes) -> Self {
         Self(Rc::new(Inner {
             free: RefCell::new(Vec::new()),
+            fewest_free: Cell::new(0),
             free_queues: RefCell::new(Vec::new()),
             lent: Cell::new(0),
             lent_soft_max: bytes_max / BUFFER_BYTES,
@@ -60,7 +70,11 @@ impl BufferPool {
     /// Lends an empty buffer. Never fails: the buffer without which a request could not move at
     /// all is always granted, and their number is bounded by the number of connections.
     pub fn lend(&self) -> Buffer {
-        let bytes = self.0.free.borrow_mut().pop();
+        let mut free = self.0.free.borrow_mut();
+        let bytes = free.pop();
+        let fewest = self.0.fewest_free.get().min(free.len());
+        self.0.fewest_free.set(fewest);
+        drop(free);
         let bytes = bytes.unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice());
         self.0.lent.set(self.0.lent.get() + 1);
         Buffer {
@@ -69,6 +83,17 @@ impl BufferPool {
             end: 0,
             pool: self.clone(),
         }
+    }
+
+    /// Called each tick: gives back what is more than was needed lately, little by little, so that a worker holds what it works
+    /// with and not the most it ever did. Returns whether there is more to give back.
+    pub fn expire(&self) -> bool {
+        let mut free = self.0.free.borrow_mut();
+        let unneeded = self.0.fewest_free.get().saturating_sub(KEPT_ANYWAY);
+        // The oldest: the others may still be in the caches.
+        free.drain(..unneeded.div_ceil(GIVEN_BACK));
+        self.0.fewest_free.set(free.len());
+        free.len() > KEPT_ANYWAY
     }
 
     /// An empty queue of buffers; give it back with [`BufferPool::take_back`].
@@ -268,6 +293,26 @@ mod tests {
             BUFFER_BYTES,
             "a grown buffer is not kept"
         );
+    }
+
+    #[test]
+    fn a_pool_gives_back_what_a_crowd_has_left_but_not_what_is_needed() {
+        let pool = BufferPool::new(1 << 20);
+        let free = || pool.0.free.borrow().len();
+        let lend = |count: usize| (0..count).map(|_| pool.lend()).collect::<Vec<_>>();
+        drop(lend(200));
+        assert_eq!(free(), 200);
+        // What the crowd needs again and again stays.
+        for _ in 0..100 {
+            assert!(pool.expire());
+            drop(lend(100));
+        }
+        assert!((100..=100 + KEPT_ANYWAY).contains(&free()), "{}", free());
+        let ticks = (0..).take_while(|_| pool.expire()).count();
+        assert!(ticks < 100, "it took {ticks} ticks");
+        assert_eq!(free(), KEPT_ANYWAY);
+        drop(lend(KEPT_MAX + 1));
+        assert_eq!(free(), KEPT_MAX);
     }
 
     #[test]
