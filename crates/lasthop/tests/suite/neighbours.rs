@@ -251,7 +251,8 @@ fn a_rule_that_comes_later_costs_pairs_that_worked_and_no_request() {
         let dir = TempDir::new();
         let app = app_of_container(&dir);
         let _container = container(&app);
-        let watched = Watched::to(&before.target(), "");
+        // A host that is busy with something else tries pairs slowly.
+        let watched = Watched::to(&before.target(), "queue = { timeout = \"15s\" }");
         // The first pair up to its mark, and more on pairs that have been tried.
         let mut crowd = Crowd::new();
         crowd.join(&watched.proxy, 110);
