@@ -13,6 +13,8 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use lasthop_kernel::memory::give_back;
+
 use super::Stream;
 use super::pipes::{Held, PIPE_BYTES, Pipes};
 
@@ -20,18 +22,51 @@ use super::pipes::{Held, PIPE_BYTES, Pipes};
 /// large enough that a typical request or answer crosses in one read.
 pub const BUFFER_BYTES: usize = 16 * 1024;
 
-/// Buffers kept for the next borrower when they come back, per worker; the rest is freed. 4 MiB.
+/// Free buffers, per worker, that are kept for the next borrower though those on loan take all of `buffer_memory`: 4 MiB. As
+/// long as they do not, the free ones may have what is left of it.
 const KEPT_MAX: usize = 256;
 
-/// Free buffers that are kept though nobody has needed so many for long, per worker: 256 KiB.
-const KEPT_ANYWAY: usize = 16;
+/// Free buffers that keep their memory though nobody has needed so many for long, per worker: 256 KiB.
+const WARM_MIN: usize = 16;
 
-/// The part of the free buffers that a tick gives back which nobody has needed since the one before: in two seconds nine of
-/// ten are gone. A crowd that comes once a second finds most of what the one before it left.
-const GIVEN_BACK: usize = 16;
+/// The part of the free buffers that nobody has needed since the last tick whose memory a tick gives back: in two seconds
+/// nine of ten have none. A crowd that comes once a second finds most of what the one before it left.
+const COOLED_A_TICK: usize = 16;
 
 /// Buffers that a queue which is kept has room for: 256 KiB, the default response buffer. 40 bytes each.
 const QUEUE_KEPT_MAX: usize = 16;
+
+/// Buffers that nobody has, the one that came back last on top.
+#[derive(Debug, Default)]
+struct Free {
+    stack: Vec<Box<[u8]>>,
+    /// The lowest so many are places only: their memory is the host's.
+    cold: usize,
+    /// The fewest there were since the last tick: so many were not needed.
+    fewest: usize,
+}
+
+impl Free {
+    fn take(&mut self) -> Option<Box<[u8]>> {
+        let bytes = self.stack.pop();
+        self.fewest = self.fewest.min(self.stack.len());
+        self.cold = self.cold.min(self.stack.len());
+        bytes
+    }
+
+    /// See [`BufferPool::expire`].
+    fn cool(&mut self) -> bool {
+        let unneeded = self.fewest.saturating_sub(WARM_MIN + self.cold);
+        let cooled = self.cold + unneeded.div_ceil(COOLED_A_TICK);
+        for bytes in &mut self.stack[self.cold..cooled] {
+            // Where the host does not want it, it is kept.
+            let _ = give_back(bytes);
+        }
+        self.cold = cooled;
+        self.fewest = self.stack.len();
+        self.stack.len() > WARM_MIN + self.cold
+    }
+}
 
 /// One worker's buffers. Cheap to clone (a reference count without atomics).
 #[derive(Clone, Debug)]
@@ -39,9 +74,7 @@ pub struct BufferPool(Rc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    free: RefCell<Vec<Box<[u8]>>>,
-    /// The fewest that were free since the last tick: so many were not needed.
-    fewest_free: Cell<usize>,
+    free: RefCell<Free>,
     /// Empty queues with room for a few buffers, since every request needs two.
     free_queues: RefCell<Vec<VecDeque<Buffer>>>,
     lent: Cell<usize>,
@@ -58,8 +91,7 @@ impl BufferPool {
     /// As [`BufferPool::new`], with pipes for whoever moves much; those on loan count as if they were full.
     pub fn with_pipes(bytes_max: usize, pipes: Pipes) -> Self {
         Self(Rc::new(Inner {
-            free: RefCell::new(Vec::new()),
-            fewest_free: Cell::new(0),
+            free: RefCell::default(),
             free_queues: RefCell::new(Vec::new()),
             lent: Cell::new(0),
             lent_soft_max: bytes_max / BUFFER_BYTES,
@@ -70,11 +102,7 @@ impl BufferPool {
     /// Lends an empty buffer. Never fails: the buffer without which a request could not move at
     /// all is always granted, and their number is bounded by the number of connections.
     pub fn lend(&self) -> Buffer {
-        let mut free = self.0.free.borrow_mut();
-        let bytes = free.pop();
-        let fewest = self.0.fewest_free.get().min(free.len());
-        self.0.fewest_free.set(fewest);
-        drop(free);
+        let bytes = self.0.free.borrow_mut().take();
         let bytes = bytes.unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice());
         self.0.lent.set(self.0.lent.get() + 1);
         Buffer {
@@ -85,15 +113,13 @@ impl BufferPool {
         }
     }
 
-    /// Called each tick: gives back what is more than was needed lately, little by little, so that a worker holds what it works
-    /// with and not the most it ever did. Returns whether there is more to give back.
+    /// Called each tick: gives the host the memory of free buffers that were not needed lately, little by little, so that a
+    /// worker holds what it works with and not the most it ever did. Returns whether there is more to give back.
+    ///
+    /// The buffers themselves stay: freed one by one out of the allocator's pages, which many share, they would give
+    /// nothing back.
     pub fn expire(&self) -> bool {
-        let mut free = self.0.free.borrow_mut();
-        let unneeded = self.0.fewest_free.get().saturating_sub(KEPT_ANYWAY);
-        // The oldest: the others may still be in the caches.
-        free.drain(..unneeded.div_ceil(GIVEN_BACK));
-        self.0.fewest_free.set(free.len());
-        free.len() > KEPT_ANYWAY
+        self.0.free.borrow_mut().cool()
     }
 
     /// An empty queue of buffers; give it back with [`BufferPool::take_back`].
@@ -242,8 +268,9 @@ impl Drop for Buffer {
         pool.lent.set(pool.lent.get() - 1);
         let bytes = std::mem::take(&mut self.bytes);
         let mut free = pool.free.borrow_mut();
-        if bytes.len() == BUFFER_BYTES && free.len() < KEPT_MAX {
-            free.push(bytes);
+        let kept_max = KEPT_MAX.max(pool.lent_soft_max.saturating_sub(pool.lent.get()));
+        if bytes.len() == BUFFER_BYTES && free.stack.len() < kept_max {
+            free.stack.push(bytes);
         }
     }
 }
@@ -298,21 +325,33 @@ mod tests {
     #[test]
     fn a_pool_gives_back_what_a_crowd_has_left_but_not_what_is_needed() {
         let pool = BufferPool::new(1 << 20);
-        let free = || pool.0.free.borrow().len();
+        let warm = || {
+            let free = pool.0.free.borrow();
+            free.stack.len() - free.cold
+        };
         let lend = |count: usize| (0..count).map(|_| pool.lend()).collect::<Vec<_>>();
         drop(lend(200));
-        assert_eq!(free(), 200);
+        assert_eq!(warm(), 200);
         // What the crowd needs again and again stays.
         for _ in 0..100 {
-            assert!(pool.expire());
+            pool.expire();
             drop(lend(100));
         }
-        assert!((100..=100 + KEPT_ANYWAY).contains(&free()), "{}", free());
+        assert!((100..=100 + WARM_MIN).contains(&warm()), "{}", warm());
         let ticks = (0..).take_while(|_| pool.expire()).count();
         assert!(ticks < 100, "it took {ticks} ticks");
-        assert_eq!(free(), KEPT_ANYWAY);
-        drop(lend(KEPT_MAX + 1));
-        assert_eq!(free(), KEPT_MAX);
+        assert_eq!(warm(), WARM_MIN);
+        // The others are lent as ever.
+        for (n, mut buffer) in lend(KEPT_MAX + 1).into_iter().enumerate() {
+            assert!(buffer.is_empty());
+            let word = n.to_le_bytes();
+            assert_eq!(buffer.append(&word), word.len());
+            assert_eq!(buffer.filled(), word);
+        }
+        assert_eq!(warm(), KEPT_MAX);
+        let roomy = BufferPool::new(1000 * BUFFER_BYTES);
+        drop((0..1001).map(|_| roomy.lend()).collect::<Vec<_>>());
+        assert_eq!(roomy.0.free.borrow().stack.len(), 1000);
     }
 
     #[test]
