@@ -326,6 +326,8 @@ impl Account {
                 sent_bytes: self.sent,
             },
         );
+        // The next tick hands it over.
+        site.connections.clock().wind();
     }
 }
 

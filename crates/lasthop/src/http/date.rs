@@ -49,7 +49,7 @@ mod tests {
         let date = DateText::new(clock.clone());
         *date.made.borrow_mut() = (clock.now(), "old".to_owned());
         assert_eq!(&*date.text(), "old");
-        clock.set(clock.now() + GOOD_FOR);
+        clock.tick(clock.now() + GOOD_FOR);
         assert!(date.text().ends_with(" GMT"));
     }
 }

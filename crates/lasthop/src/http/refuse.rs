@@ -45,10 +45,6 @@ struct Goodbye {
 /// Turns a newcomer away: tells it to come back later, counts it and logs it.
 pub fn refuse(newcomer: BareSocket, listener: &ListenerSite, shortage: Shortage) {
     let site = &listener.site;
-    if site.connections.is_empty() {
-        // A worker without clients does not look at the clock.
-        site.connections.clock().set(Instant::now());
-    }
     let metrics = &site.metrics.listeners[listener.index];
     match shortage {
         Shortage::Connections => metrics.refused_connections.add(1),
@@ -111,7 +107,6 @@ fn keep(socket: BareSocket, listener: &ListenerSite) {
     let site = &listener.site;
     if socket.shutdown_write().is_ok() {
         site.goodbyes.keep(socket, site.connections.clock().now());
-        site.connections.rouse();
     }
 }
 

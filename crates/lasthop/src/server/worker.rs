@@ -25,7 +25,9 @@ use crate::listener;
 use crate::observe::metrics::WorkerMetrics;
 use crate::observe::{Repeats, RequestIds, WorkerLog};
 use crate::route::RouteTable;
-use crate::transport::{BUFFER_BYTES, BufferPool, Clock, Connections, Load, Pipes, Slots};
+use crate::transport::{
+    BUFFER_BYTES, BufferPool, Clock, Connections, Load, Pipes, Slots, TICK, earlier,
+};
 use crate::upstream::{self, Upstream};
 
 /// All workers.
@@ -240,11 +242,10 @@ impl Worker {
         chores.spawn_local(async move { bulk.keep_turning().await });
         let site = Rc::clone(&self.site);
         chores.spawn_local(async move {
-            let expire = |now| {
+            let look_after = |now| {
                 let upstreams = site.upstreams.iter();
-                let left = upstreams.filter(|upstream| upstream.expire_idle(now));
-                // Not `any`, and not `||`: all of them have to look.
-                let left = left.count() > 0;
+                let due = upstreams.filter_map(|upstream| upstream.expire_idle(now));
+                let due = due.min();
                 let unsaid = site.access.as_ref().is_some_and(WorkerLog::flush);
                 let buffered = site.buffers.lent() * BUFFER_BYTES;
                 site.metrics.buffered_bytes.set(buffered as u64);
@@ -253,9 +254,11 @@ impl Worker {
                 site.metrics.pipes_refused.set(pipes.refusals());
                 let kept = pipes.expire();
                 let free = site.buffers.expire();
-                site.goodbyes.sweep(now) || left || unsaid || kept || free
+                let leaving = site.goodbyes.sweep(now);
+                let soon = (unsaid || kept || free || leaving).then(|| now + TICK);
+                earlier(due, soon)
             };
-            site.connections.keep_sweeping(expire).await;
+            site.connections.keep_sweeping(look_after).await;
         });
         chores.join_next().await;
     }

@@ -5,10 +5,11 @@
 //! and cost more memory than the connection's own state. Instead each connection writes its
 //! deadline into its row, with the worker's coarse clock, and one sweep every [`TICK`] wakes those
 //! whose time is up. So a deadline is never early and at most two ticks late, and setting one is a
-//! store. The same rows let a drain wake everybody, and tell who has been idle longest when somebody has to
-//! go (`eviction`).
+//! store. Where nothing happens there is no tick either: the sweep sleeps until the first deadline. The same rows let a
+//! drain wake everybody, and tell who has been idle longest when somebody has to go (`eviction`).
 
 use std::cell::{Cell, RefCell};
+use std::future::pending;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -17,6 +18,7 @@ use std::time::Instant;
 use slab::Slab;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
+use tokio::time::{sleep, sleep_until};
 
 use super::bulk::Bulk;
 use super::clock::{Clock, TICK};
@@ -44,7 +46,6 @@ pub(super) struct Inner {
     pub(super) clock: Clock,
     pub(super) bulk: Bulk,
     draining: Cell<bool>,
-    occupied: Notify,
     pub(super) emptied: Notify,
     /// Read by those who look for the least loaded worker, or for one that has somebody idle.
     pub(super) load: Arc<Load>,
@@ -86,7 +87,6 @@ impl Connections {
             clock,
             bulk: Bulk::default(),
             draining: Cell::new(false),
-            occupied: Notify::new(),
             emptied: Notify::new(),
             load,
             slots,
@@ -97,11 +97,6 @@ impl Connections {
     /// Enters a client of the listener with that index; it leaves when the guard is dropped. Until it says
     /// something it can be asked to go, even before its task has run: a flood is accepted many at a time.
     pub fn enter(&self, listener: usize) -> Watch {
-        if self.is_empty() {
-            // The sweep sleeps while the table is empty, so the clock may have stood still.
-            self.0.clock.set(Instant::now());
-            self.rouse();
-        }
         let listener = u32::try_from(listener).unwrap_or(u32::MAX);
         let mut rows = self.0.rows.borrow_mut();
         let key = rows.insert(Row {
@@ -227,15 +222,19 @@ impl Connections {
         &self.0.slots
     }
 
-    /// Moves the clock to `now` and lets idle connections go for other workers' sake. Returns those whose
-    /// deadline has passed, to be woken.
-    #[must_use]
-    pub fn sweep(&self, now: Instant) -> Vec<Waker> {
-        self.0.clock.set(now);
-        let mut late = Vec::new();
+    /// Moves the clock to `now` and lets idle connections go for other workers' sake.
+    pub fn sweep(&self, now: Instant) -> Swept {
+        let mut swept = Swept {
+            late: Vec::new(),
+            due: None,
+            was_asked: self.0.clock.tick(now),
+        };
         for (_, row) in self.0.rows.borrow_mut().iter_mut() {
-            if row.due.is_some_and(|due| due <= now) {
-                late.extend(row.waker.take());
+            match row.due {
+                Some(due) if due <= now => swept.late.extend(row.waker.take()),
+                // Where nobody waits for it, somebody who begins to looks at the clock.
+                Some(due) if row.waker.is_some() => swept.due = earlier(swept.due, Some(due)),
+                _ => {}
             }
         }
         if self.0.load.evictable(Evictable::Idle, None) > 0 {
@@ -245,32 +244,37 @@ impl Connections {
                 }
             }
         }
-        late
+        swept
     }
 
-    /// Has the sweeping begin although no connection is open, for the sake of what `each_tick` does.
-    pub fn rouse(&self) {
-        self.0.occupied.notify_one();
-    }
-
-    /// Sweeps every [`TICK`] while there is a connection, and costs nothing while there is none.
+    /// Sweeps every [`TICK`] while somebody asks for the time, and otherwise when something is due.
     ///
-    /// `each_tick` is called after each sweep with the time, for what else ages in this worker; it says
-    /// whether there is more of it.
-    pub async fn keep_sweeping(&self, mut each_tick: impl FnMut(Instant) -> bool) {
+    /// `each_tick` is called after each sweep with the time, for what else ages in this worker; it says when it wants to be
+    /// called again at the latest, if it does.
+    pub async fn keep_sweeping(&self, mut each_tick: impl FnMut(Instant) -> Option<Instant>) {
+        let Inner { clock, slots, .. } = &*self.0;
         loop {
-            let mut busy = true;
-            while busy || !self.is_empty() {
-                tokio::time::sleep(TICK).await;
-                let now = Instant::now();
-                let mut late = self.sweep(now).into_iter();
-                while late.len() > 0 {
-                    late.by_ref().take(WAKES_IN_A_ROW_MAX).for_each(Waker::wake);
-                    yield_now().await;
-                }
-                busy = each_tick(now);
+            // Before the sweep: slots that are sought from here on are heard of.
+            let sought = slots.sought();
+            let now = Instant::now();
+            let swept = self.sweep(now);
+            let mut late = swept.late.into_iter();
+            while late.len() > 0 {
+                late.by_ref().take(WAKES_IN_A_ROW_MAX).for_each(Waker::wake);
+                yield_now().await;
             }
-            self.0.occupied.notified().await;
+            let due = earlier(swept.due, each_tick(now));
+            // A deadline that was set since the sweep was set by somebody who asked.
+            if swept.was_asked || !clock.stop() {
+                sleep(TICK).await;
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = clock.started() => sleep(TICK).await,
+                () = sought => {}
+                () = until(due, now + TICK) => {}
+            }
         }
     }
 
@@ -288,10 +292,39 @@ impl Connections {
     }
 }
 
+/// What a sweep has found.
+#[derive(Debug)]
+#[must_use = "those who are late are to be woken"]
+pub struct Swept {
+    /// Connections whose deadline has passed.
+    pub late: Vec<Waker>,
+    /// The first deadline that somebody waits for.
+    due: Option<Instant>,
+    /// Somebody has asked for the time since the sweep before.
+    was_asked: bool,
+}
+
+/// The earlier one of two times that need not be.
+pub fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
+}
+
+/// Returns at `due`, but not before `earliest`: many deadlines behind one another are one sweep.
+async fn until(due: Option<Instant>, earliest: Instant) {
+    match due {
+        Some(due) => sleep_until(due.max(earliest).into()).await,
+        None => pending().await,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::task::{Context, Poll};
     use std::time::Duration;
+
+    use tokio::task::{LocalSet, spawn_local};
+    use tokio::time::timeout;
 
     use super::*;
     use crate::transport::Interrupt;
@@ -466,5 +499,115 @@ mod tests {
         drop(connections.sweep(Instant::now()));
         let gone = evicted(&clients).iter().filter(|gone| **gone).count();
         assert!(gone <= 8, "{gone} of 500");
+    }
+
+    /// What nothing here takes as long as.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// Sweeps a table until `body` has returned, and counts the sweeps for it.
+    async fn sweeping<T>(
+        connections: &Connections,
+        body: impl AsyncFnOnce(&Cell<usize>) -> T,
+    ) -> T {
+        let sweeps = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&sweeps);
+        let swept = connections.clone();
+        let tasks = LocalSet::new();
+        tasks.spawn_local(async move {
+            let count = |_| {
+                counted.set(counted.get() + 1);
+                None
+            };
+            swept.keep_sweeping(count).await;
+        });
+        let body = timeout(PATIENCE, body(&sweeps));
+        tasks.run_until(body).await.expect("in time")
+    }
+
+    /// Waits for what becomes of a connection in a task of its own, so that it is looked at only when it is woken.
+    fn interrupted(watch: Watch) -> tokio::task::JoinHandle<Interrupt> {
+        spawn_local(async move { poll_fn(|cx| watch.poll_interrupt(cx)).await })
+    }
+
+    /// Waits until nothing has been swept for some ticks, which would go on for ever if nobody stopped.
+    async fn come_to_rest(sweeps: &Cell<usize>) {
+        loop {
+            let before = sweeps.get();
+            // tidy: that nothing happens in a time is what is waited for
+            sleep(4 * TICK).await;
+            if sweeps.get() == before {
+                return;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_worker_in_which_nothing_happens_sleeps_until_the_first_deadline_and_meets_it() {
+        let connections = table(Instant::now());
+        sweeping(&connections, async |sweeps| {
+            let begun = Instant::now();
+            let watch = connections.enter(0);
+            watch.due_in(12 * TICK);
+            assert_eq!(interrupted(watch).await.unwrap(), Interrupt::Deadline);
+            assert!(begun.elapsed() >= 12 * TICK);
+            // The first, those of the two ticks in which somebody set or saw the deadline, the one that found it quiet, and
+            // the last.
+            assert!(sweeps.get() <= 5, "{} sweeps", sweeps.get());
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_deadline_that_is_set_while_the_worker_sleeps_is_met() {
+        let connections = table(Instant::now());
+        sweeping(&connections, async |sweeps| {
+            let other = connections.enter(0);
+            other.due_in(PATIENCE * 10);
+            let other = interrupted(other);
+            come_to_rest(sweeps).await;
+            let begun = Instant::now();
+            let watch = connections.enter(0);
+            watch.due_in(TICK);
+            assert_eq!(interrupted(watch).await.unwrap(), Interrupt::Deadline);
+            assert!(begun.elapsed() >= TICK, "the clock stood still");
+            assert!(!other.is_finished());
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_sleeps_lets_somebody_go_for_another_workers_sake() {
+        let connections = table(Instant::now());
+        sweeping(&connections, async |sweeps| {
+            let watch = connections.enter(0);
+            watch.idle_for(PATIENCE * 10);
+            let gone = interrupted(watch);
+            come_to_rest(sweeps).await;
+            connections.slots().seek();
+            assert_eq!(gone.await.unwrap(), Interrupt::Evicted);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_ages_beside_the_connections_is_looked_after_when_it_says() {
+        let connections = table(Instant::now());
+        let due = Instant::now() + 5 * TICK;
+        let (ended, end) = tokio::sync::oneshot::channel();
+        let mut ended = Some(ended);
+        let looks = connections.keep_sweeping(|now| {
+            if now < due {
+                return Some(due);
+            }
+            if let Some(ended) = ended.take() {
+                ended.send(now).unwrap();
+            }
+            None
+        });
+        let now = tokio::select! {
+            () = looks => unreachable!(),
+            now = timeout(PATIENCE, end) => now.expect("in time").unwrap(),
+        };
+        assert!(now >= due);
     }
 }

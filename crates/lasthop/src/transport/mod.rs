@@ -27,7 +27,7 @@ pub use accepted::{Accepted, BareSocket};
 pub use buffer::{BUFFER_BYTES, Buffer, BufferPool};
 pub use bulk::{Bulk, Pace};
 pub use clock::{Clock, TICK};
-pub use connections::Connections;
+pub use connections::{Connections, Swept, earlier};
 pub use eviction::Evictable;
 pub use load::Load;
 pub use pipes::{PIPE_BYTES, Pipes};

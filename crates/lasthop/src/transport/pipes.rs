@@ -230,7 +230,7 @@ mod tests {
         assert!(pipes.lend().is_none());
         assert!(pipes.lend().is_none());
         assert_eq!((pipes.refusals(), few.open()), (1, 0), "asked once");
-        clock.set(clock.now() + REFUSED_FOR);
+        clock.tick(clock.now() + REFUSED_FOR);
         assert!(pipes.lend().is_none());
         assert_eq!(pipes.refusals(), 2);
         assert!(Pipes::none().lend().is_none());

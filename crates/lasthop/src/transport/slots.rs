@@ -9,6 +9,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
 /// The part of all slots that no client may take: requests of those who are there need connections to
 /// the app, most of them kept ones, so far fewer than there are clients.
 const APPS_PART: usize = 8;
@@ -65,6 +68,8 @@ pub struct Slots {
     limit: u64,
     /// Slots that are looked for by workers that have none and nobody idle.
     sought: AtomicUsize,
+    /// Rung then, for the workers that sleep.
+    bell: Notify,
     listeners: Box<[ListenerSlots]>,
 }
 
@@ -102,6 +107,7 @@ impl Slots {
             free: (all / FREE_PART).max(1),
             limit,
             sought: AtomicUsize::new(0),
+            bell: Notify::new(),
             listeners: listeners
                 .into_iter()
                 .map(|max| ListenerSlots {
@@ -205,6 +211,12 @@ impl Slots {
         // Not added up: an ask stands until somebody has an idle client, and after an hour of them nobody who
         // comes then should have to go for those who have given up long ago.
         self.sought.store(SOUGHT_AT_ONCE, Ordering::Relaxed);
+        self.bell.notify_waiters();
+    }
+
+    /// Ready once slots have been asked for, by anybody and after this was called.
+    pub fn sought(&self) -> Notified<'_> {
+        self.bell.notified()
     }
 
     /// How many have been asked for since the last time. For workers that have somebody idle.

@@ -144,6 +144,8 @@ impl Drop for Watch {
             Phase::Busy => {}
         }
         inner.load.set_connections(rows.len());
+        // What it leaves behind is looked after by a tick: the line about it, the buffers that it has given back.
+        inner.clock.wind();
         if rows.is_empty() {
             // A worker that served ten thousand clients gives their rows back.
             rows.shrink_to_fit();

@@ -228,13 +228,13 @@ impl Upstream {
         self.pool.borrow_mut().dismiss(connection, self.clock.now());
     }
 
-    /// Closes idle connections that are past their time; returns whether any is left.
-    pub fn expire_idle(&self, now: Instant) -> bool {
+    /// Closes idle connections that are past their time; returns when the next one will be, if any is left.
+    pub fn expire_idle(&self, now: Instant) -> Option<Instant> {
         let mut pool = self.pool.borrow_mut();
-        if !pool.is_empty() {
-            pool.expire(now);
+        if pool.is_empty() {
+            return None;
         }
-        !pool.is_empty()
+        pool.expire(now)
     }
 
     /// Watches the idle connections for as long as the worker lives: those on which the app closes

@@ -15,7 +15,7 @@ use lasthop_ports::Lease;
 use super::Connection;
 use crate::config::Close;
 use crate::observe::metrics::UpstreamMetrics;
-use crate::transport::{Disturbance, TICK};
+use crate::transport::{Disturbance, TICK, earlier};
 
 /// How long only rested connections are used after the app has said something more right behind an
 /// answer. Where that is a habit, the surplus would answer the next request, and so on for ever.
@@ -227,12 +227,15 @@ impl Pool {
         self.total.count == 0 && self.leaving.is_empty()
     }
 
-    /// Closes what is past its time.
-    pub(super) fn expire(&mut self, now: Instant) {
+    /// Closes what is past its time. Returns when the next one will be.
+    pub(super) fn expire(&mut self, now: Instant) -> Option<Instant> {
         let close = self.close;
+        let mut next = None;
         self.retain(|idle| {
             let stays = idle.due > now;
-            if !stays {
+            if stays {
+                next = earlier(next, Some(idle.due));
+            } else {
                 end(&idle.connection, close);
             }
             stays
@@ -242,6 +245,7 @@ impl Pool {
                 end(&connection, close);
             }
         }
+        earlier(next, self.leaving.front().map(|(_, due)| *due))
     }
 
     /// Closes every connection on which the app has closed or said something, and has the others

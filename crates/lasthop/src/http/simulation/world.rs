@@ -273,8 +273,8 @@ impl<'c> World<'c> {
     pub(super) fn let_time_pass(&mut self) {
         for _ in 0..TIMEOUTS_IN_A_ROW_MAX {
             let later = self.site.connections.clock().now() + LONG;
-            let late = self.site.connections.sweep(later);
-            late.into_iter().for_each(std::task::Waker::wake);
+            let swept = self.site.connections.sweep(later);
+            swept.late.into_iter().for_each(std::task::Waker::wake);
             for upstream in &self.site.upstreams {
                 upstream.expire_idle(later);
             }
