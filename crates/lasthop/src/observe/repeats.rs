@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 /// How long a kind of failure stays quiet after it was logged.
 const QUIET: Duration = Duration::from_secs(10);
 
@@ -29,7 +31,14 @@ pub type FailureKey = (&'static str, Option<usize>);
 /// The lock is touched only when something fails. Bounded: the kinds are a fixed list, the upstreams
 /// configured.
 #[derive(Clone, Debug, Default)]
-pub struct Repeats(Arc<Mutex<HashMap<FailureKey, Seen>>>);
+pub struct Repeats(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    seen: Mutex<HashMap<FailureKey, Seen>>,
+    /// Rung by the first failure of a kind that goes unlogged.
+    bell: Notify,
+}
 
 #[derive(Debug)]
 struct Seen {
@@ -59,13 +68,23 @@ impl Repeats {
             }
             Some(seen) => {
                 seen.since += 1;
+                if seen.since == 1 {
+                    self.0.bell.notify_one();
+                }
                 None
             }
         }
     }
 
+    /// Returns once any failure has gone unlogged. For one who waits.
+    pub async fn unlogged(&self) {
+        while self.lock().values().all(|seen| seen.since == 0) {
+            self.0.bell.notified().await;
+        }
+    }
+
     /// The kinds that have been quiet for long enough and the failures of each that went unlogged:
-    /// to be asked every second or so, and logged. So what failures leave uncounted when they stop
+    /// to be asked every second or so while there are any, and logged. So what failures leave uncounted when they stop
     /// is told as well.
     pub fn due(&self, now: Instant) -> Vec<(FailureKey, u64)> {
         self.take(|kind, seen| {
@@ -94,7 +113,7 @@ impl Repeats {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<FailureKey, Seen>> {
         // A count that a panic interrupted is a count all the same.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -172,5 +191,21 @@ mod tests {
         assert_eq!(repeats.rest(), [(missing, 1), (refused, 1)]);
         assert_eq!(repeats.rest(), []);
         assert_eq!(repeats.admit(refused, start + 2 * QUIET), Some(0));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_something_untold_is_woken_by_the_first() {
+        let repeats = Repeats::default();
+        let now = Instant::now();
+        repeats.admit(("refused", None), now);
+        let mut unlogged = std::pin::pin!(repeats.unlogged());
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(unlogged.as_mut().poll(&mut cx).is_pending());
+        repeats.admit(("refused", None), now);
+        unlogged.await;
+        repeats.unlogged().await;
+        repeats.rest();
+        let mut unlogged = std::pin::pin!(repeats.unlogged());
+        assert!(unlogged.as_mut().poll(&mut cx).is_pending(), "it is told");
     }
 }

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::Signal;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::ServeError;
 use crate::admin::LogDrops;
@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::http::report_again;
 use crate::observe::{AccessWriter, Drops, LogGuard, Repeats, WorkerLog};
 
-/// How often it is asked whether failures went unreported.
+/// How often it is asked whether failures that went unreported are due.
 const REPEATS_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the end of the process waits for whoever reads the access log.
@@ -69,17 +69,26 @@ impl Journal {
 
     /// Tells now and then what has happened, and opens files anew at each `rotation`.
     pub(super) async fn keep(&self, config: &Config, mut rotation: Signal) -> Infallible {
-        let mut repeats = interval(REPEATS_EVERY);
+        let repeats = self.tell_repeats(config);
+        tokio::pin!(repeats);
         let mut drops = interval(Drops::INTERVAL);
         // A host that was suspended has nothing to make up for.
-        repeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         drops.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = repeats.tick() => report_again(config, &self.repeats.due(Instant::now())),
+                never = &mut repeats => return never,
                 _ = rotation.recv() => self.reopen(),
                 _ = drops.tick() => self.drops.borrow_mut().tell(),
             }
+        }
+    }
+
+    /// Tells what has repeated when that is due. Nobody is woken for it while nothing fails.
+    async fn tell_repeats(&self, config: &Config) -> Infallible {
+        loop {
+            self.repeats.unlogged().await;
+            sleep(REPEATS_EVERY).await;
+            report_again(config, &self.repeats.due(Instant::now()));
         }
     }
 
