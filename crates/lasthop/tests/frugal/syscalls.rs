@@ -4,7 +4,7 @@
 //! are when requests come together has a test of its own.
 
 use std::fmt::Write as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lasthop::transport::TICK;
 
@@ -13,7 +13,7 @@ use super::kind::{Client, Kind};
 use super::trace::{Counts, Traced};
 use super::turn;
 use crate::support::programs::skip;
-use crate::support::{Place, Setup};
+use crate::support::{PATIENCE, Place, Setup};
 
 /// Requests of a kind before the counted ones.
 const WARM_UP: usize = 20;
@@ -248,6 +248,45 @@ fn requests_that_come_together_share_the_waits() {
         reads <= COUNTED * TOGETHER * 2 + strays,
         "{reads} reads in {COUNTED} rounds of {TOGETHER} requests"
     );
+}
+
+#[test]
+fn an_instance_that_does_nothing_makes_hardly_any_system_call() {
+    /// In this time there are at most so many calls, of all threads together: the clock of the worker stands still, and
+    /// nobody is woken but the one who asks every ten seconds whether the logs have lost lines, which takes up to four.
+    const WINDOW: Duration = Duration::from_secs(2);
+    const CALLS_MAX: usize = 8;
+    let _turn = turn();
+    let Some(scene) = Scene::before(Place::Unix, "") else {
+        return;
+    };
+    let mut tunnels: Vec<Client> = (0..8).map(|_| scene.traced.client()).collect();
+    tunnels.iter_mut().for_each(Client::upgrade);
+    let mut idle: Vec<Client> = (0..8).map(|_| scene.traced.client()).collect();
+    let mut converse = || {
+        for (tunnel, client) in tunnels.iter_mut().zip(&mut idle) {
+            tunnel.exchange(Kind::Tunnelled, &Kind::Tunnelled.request(""));
+            client.exchange(Kind::Small, &Kind::Small.request(""));
+        }
+    };
+    converse();
+    // Idle connections to the app are closed in the second after.
+    let begun = Instant::now();
+    loop {
+        let before = scene.traced.so_far();
+        // tidy: that nothing happens in a time is what is tested
+        std::thread::sleep(WINDOW);
+        let calls = scene.traced.so_far() - before;
+        println!("{calls} calls in {WINDOW:?}");
+        if calls <= CALLS_MAX {
+            break;
+        }
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{calls} calls in {WINDOW:?} of doing nothing"
+        );
+    }
+    converse();
 }
 
 #[test]

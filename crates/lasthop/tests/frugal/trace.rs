@@ -73,6 +73,12 @@ impl Traced {
         Client::connect(self.proxy.address())
     }
 
+    /// All calls that all threads have made so far and that have returned.
+    pub(crate) fn so_far(&self) -> usize {
+        let text = std::fs::read_to_string(&self.file).expect("the trace");
+        calls(&text).len()
+    }
+
     /// Counts the calls of the thread that read the two marks: from the read that held the first to the one that held
     /// the second, which is not counted any more.
     pub(crate) fn between(&self, first: &str, second: &str) -> Counts {
