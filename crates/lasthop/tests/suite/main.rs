@@ -56,3 +56,4 @@ mod timeouts;
 mod top;
 mod upgrade;
 mod waiting_for_ports;
+mod workers;

@@ -2,13 +2,13 @@
 //! with a request in hand is disturbed.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::misbehave::{app_behind, app_that_answers};
 use crate::support::process::{
-    descriptor_of_peer, descriptors, limit_descriptors, settled_descriptors, wait_for_descriptors,
-    watched,
+    descriptors, limit_descriptors, settled_descriptors, wait_for_descriptors,
 };
+use crate::support::workers::by_worker;
 use crate::support::{
     Answer, App, Client, Ending, Gate, Lasthop, PATIENCE, Place, QUIET, Setup, TempDir,
 };
@@ -382,32 +382,6 @@ fn those_who_are_refused_hold_few_descriptors_and_not_for_long() {
         wait_for_descriptors(proxy.pid(), before);
         drop(refused);
         gate.open();
-    }
-}
-
-/// The clients among `clients` by the worker that has them.
-fn by_worker<'a>(proxy: &Lasthop, clients: &'a [Client]) -> Vec<Vec<&'a Client>> {
-    let begun = Instant::now();
-    loop {
-        let workers = watched(proxy.pid());
-        let worker_of = |client: &Client| {
-            let port = client.0.local_port();
-            let descriptor = descriptor_of_peer(proxy.pid(), port)?;
-            workers
-                .iter()
-                .position(|watched: &BTreeSet<u32>| watched.contains(&descriptor))
-        };
-        let places: Option<Vec<_>> = clients.iter().map(worker_of).collect();
-        if let Some(places) = places {
-            let mut found: Vec<Vec<&Client>> = workers.iter().map(|_| Vec::new()).collect();
-            for (client, place) in clients.iter().zip(places) {
-                found[place].push(client);
-            }
-            found.retain(|clients| !clients.is_empty());
-            return found;
-        }
-        assert!(begun.elapsed() < PATIENCE, "some clients are nobody's");
-        std::thread::yield_now();
     }
 }
 

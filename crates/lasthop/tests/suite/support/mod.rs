@@ -25,6 +25,7 @@ pub(crate) mod rivals;
 pub(crate) mod tempdir;
 pub(crate) mod terminal;
 pub(crate) mod wire;
+pub(crate) mod workers;
 
 use std::time::Duration;
 

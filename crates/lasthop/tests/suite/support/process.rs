@@ -74,24 +74,6 @@ pub(crate) fn watched(pid: u32) -> Vec<BTreeSet<u32>> {
     loops.into_iter().collect()
 }
 
-/// The descriptor by which a process on this host holds the TCP connection whose other end has this port.
-pub(crate) fn descriptor_of_peer(pid: u32, port: u16) -> Option<u32> {
-    let table = std::fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp");
-    // sl local remote st tx:rx tr:when retrnsmt uid timeout inode (proc(5)); addresses end in `:PORT` in hex.
-    let inodes = table.lines().skip(1).filter_map(|line| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        let (_, remote) = fields[2].split_once(':')?;
-        let is_it = u16::from_str_radix(remote, 16).ok()? == port;
-        is_it.then(|| format!("socket:[{}]", fields[9]))
-    });
-    // Other processes may have connections from the same port.
-    let wanted: BTreeSet<String> = inodes.collect();
-    descriptors(pid).into_iter().find(|descriptor| {
-        let link = std::fs::read_link(format!("/proc/{pid}/fd/{descriptor}"));
-        link.is_ok_and(|link| wanted.contains(&*link.to_string_lossy()))
-    })
-}
-
 /// Sets the limit of open files of a running process, as its own or another program could (prlimit(1)).
 pub(crate) fn limit_descriptors(pid: u32, limit: u32) {
     let status = Command::new("prlimit")
