@@ -68,7 +68,9 @@ impl Pipe {
         self.held
     }
 
-    /// Moves at most `bytes_max` bytes that have arrived at `socket` into the pipe. `Ok(0)` is the end of the stream.
+    /// Moves at most `bytes_max` bytes that have arrived at `socket` into the pipe. `Ok(0)` may be the end of the stream: only
+    /// recv(2) tells for sure. Once a TCP peer has sent its FIN it is also the answer where there are bytes that cannot be
+    /// moved (`tcp_splice_read` in net/ipv4/tcp.c), an urgent one above all.
     ///
     /// # Errors
     /// `WouldBlock` where nothing has arrived, where the pipe is full, or where the next byte is an urgent one, which only
@@ -283,9 +285,34 @@ mod tests {
     }
 
     #[test]
+    fn behind_an_urgent_byte_there_may_be_more_though_nothing_can_be_moved() {
+        let (sender, receiver) = tcp_pair();
+        receiver.set_nonblocking(true).unwrap();
+        let sender = socket2::SockRef::from(&sender);
+        sender.send(b"before").unwrap();
+        sender.send_out_of_band(b"!").unwrap();
+        sender.send(b"behind").unwrap();
+        sender.shutdown(std::net::Shutdown::Write).unwrap();
+        while crate::socket::tcp_state(&receiver).unwrap() != crate::socket::TcpState::CloseWait {
+            std::thread::yield_now();
+        }
+        let mut pipe = Pipe::open(CAPACITY).unwrap();
+        assert_eq!(pipe.fill_from(receiver.as_fd(), CAPACITY).unwrap(), 6);
+        assert_eq!(pipe.fill_from(receiver.as_fd(), CAPACITY).unwrap(), 0);
+        let mut rest = [0; 16];
+        assert_eq!((&receiver).read(&mut rest).unwrap(), 6);
+        assert_eq!(&rest[..6], b"behind");
+    }
+
+    #[test]
     fn a_pipe_has_the_room_that_the_host_grants() {
         let pipe = Pipe::open(CAPACITY).unwrap();
-        assert!((4096..=CAPACITY).contains(&pipe.capacity()));
+        let mut write = std::fs::File::from(pipe.write.try_clone().unwrap());
+        let mut written = 0;
+        while let Ok(count) = write.write(&[b'x'; 65_536]) {
+            written += count;
+        }
+        assert_eq!(written, pipe.capacity());
         let greedy = Pipe::open(usize::MAX).unwrap();
         assert!(greedy.capacity() >= 4096, "refused, and still a pipe");
     }

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     // Hosts that give huge pages to everybody do so unasked. Where it cannot be refused, it is only memory.
     let _ = lasthop_kernel::memory::refuse_huge_pages();
     // What a crowd held is the host's again when it has gone. Costs nothing that shows: what a request needs is kept.
-    lasthop_kernel::allocator::give_back_at_once();
+    let _ = lasthop_kernel::allocator::give_back_at_once();
     match cli::parse(std::env::args_os()) {
         Ok(command) => run(command),
         Err(said) if said.exit == Exit::Done => print(&said.text, said.exit),

@@ -1,6 +1,6 @@
 //! Where a request is dealt with: the state of [`forward`], which is used again for the next request.
 //!
-//! That state is several KiB, and a connection that waits for its next request must not hold it. Nor should each
+//! That state is two KiB, and a connection that waits for its next request must not hold it. Nor should each
 //! request allocate, fill and free it. So a worker keeps the desks that are free and lends one to a connection for as
 //! long as it has a request under way.
 //!

@@ -151,7 +151,7 @@ impl Upload {
         }
         ready!(self.pace.poll_turn(cx, client.watch.bulk()));
         let mut reads = 0;
-        while reads < self.pace.reads_max() {
+        loop {
             let before = self.outbox.unsent();
             let flushed = self
                 .outbox
@@ -160,6 +160,10 @@ impl Upload {
             *moved |= self.outbox.unsent() < before;
             if self.body.is_done() {
                 return flushed.map(Ok);
+            }
+            // Not before all is written: what is left in a pipe keeps it from others.
+            if reads >= self.pace.reads_max() {
+                break;
             }
             let held_max = self.body_bytes_held_max();
             // As sent, not as received: chunks of one byte weigh six times what they carry.

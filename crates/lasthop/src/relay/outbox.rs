@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use lasthop_kernel::splice::is_unfit;
 
-use crate::transport::{BUFFER_BYTES, Buffer, BufferPool, Filled, Siphon, Stream};
+use crate::transport::{BUFFER_BYTES, Buffer, BufferPool, Filled, PIPE_BYTES, Siphon, Stream};
 
 /// Buffers handed to one `writev(2)`. 256 KiB, the default response buffer, in one call.
 const SLICES_MAX: usize = 16;
@@ -160,7 +160,9 @@ impl Outbox {
         bytes_max: usize,
         spliced_max: usize,
     ) -> Poll<io::Result<usize>> {
-        let spliced_max = spliced_max.min(bytes_max);
+        // A pipe may take several times what it counts for.
+        let room = PIPE_BYTES.saturating_sub(self.siphon.held());
+        let spliced_max = spliced_max.min(bytes_max).min(room);
         if spliced_max >= SPLICED_MIN && self.may_splice() && self.buffers.is_empty() {
             let filled = self.siphon.poll_fill(cx, stream, spliced_max, &self.pool);
             let filled = ready!(filled)?;
@@ -202,11 +204,20 @@ impl Outbox {
         stream: &mut Stream,
     ) -> Poll<io::Result<()>> {
         while self.siphon.held() > 0 {
-            match ready!(self.siphon.poll_drain(cx, stream, &self.pool)) {
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(count) => self.unsent -= count,
-                Err(error) if is_unfit(&error) => self.copy_siphon()?,
-                Err(error) => return Poll::Ready(Err(error)),
+            match self.siphon.poll_drain(cx, stream, &self.pool) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => self.unsent -= count,
+                Poll::Ready(Err(error)) if is_unfit(&error) => {
+                    self.unfit = true;
+                    self.copy_siphon()?;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    if self.pool.pipes().are_scarce() {
+                        self.copy_siphon()?;
+                    }
+                    return Poll::Pending;
+                }
             }
         }
         while self.unsent > 0 {
@@ -219,9 +230,8 @@ impl Outbox {
         Poll::Ready(Ok(()))
     }
 
-    /// The receiver cannot be spliced to: what is in the pipe goes in front of the buffers.
+    /// What is in the pipe goes in front of the buffers, and the pipe to whoever needs one.
     fn copy_siphon(&mut self) -> io::Result<()> {
-        self.unfit = true;
         let mut index = 0;
         while self.siphon.held() > 0 {
             let mut buffer = self.pool.lend();
@@ -317,7 +327,7 @@ impl Drop for Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::{Clock, PIPE_BYTES, Pipes, Slots};
+    use crate::transport::{Clock, Pipes, Slots};
     use std::future::poll_fn;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -455,7 +465,6 @@ mod tests {
                 if copied {
                     outbox.copy_siphon().unwrap();
                     assert_eq!((outbox.siphon.held(), pool.pipes().lent()), (0, 0));
-                    assert!(!outbox.empties_first(), "no pipe will help");
                 }
                 let mut expected = bytes[before..count].to_vec();
                 expected.extend_from_slice(b"and the rest");

@@ -92,7 +92,7 @@ impl Direction {
         }
         ready!(self.pace.poll_turn(cx, bulk));
         let mut reads = 0;
-        while reads < self.pace.reads_max() {
+        loop {
             let before = self.waiting.unsent();
             let flushed = self
                 .waiting
@@ -105,6 +105,10 @@ impl Direction {
                 // A peer that is gone already cannot be told; its own direction will say so.
                 let _ = to.shutdown_write();
                 return Poll::Ready(Ok(()));
+            }
+            // Not before all is written: what is left in a pipe keeps it from others.
+            if reads >= self.pace.reads_max() {
+                break;
             }
             let is_large = u64::from(self.carried) >= LARGE_BYTES;
             if self.waiting.unsent() >= WAITING_BYTES_MAX

@@ -30,7 +30,7 @@ const KEPT_MAX: usize = 256;
 const WARM_MIN: usize = 16;
 
 /// The part of the free buffers that nobody has needed since the last tick whose memory a tick gives back: in two seconds
-/// nine of ten have none. A crowd that comes once a second finds most of what the one before it left.
+/// three of four have none. A crowd that comes once a second finds most of what the one before it left.
 const COOLED_A_TICK: usize = 16;
 
 /// Buffers that a queue which is kept has room for: 256 KiB, the default response buffer. 40 bytes each.

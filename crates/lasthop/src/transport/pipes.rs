@@ -1,9 +1,10 @@
-//! Pipes that belong to the worker and are lent to whoever moves much: two descriptors each, which take slots like
-//! connections do.
+//! Pipes that belong to the worker and are lent to whoever moves much: two descriptors each, out of those that are to
+//! spare.
 //!
 //! A transfer whose receiver keeps up has bytes in a pipe only while it runs, so one pipe serves all of those in turn. Only
-//! where a receiver stops reading does a pipe stay with its transfer. Without a pipe bytes are copied, which costs CPU
-//! time and nothing else: so a shortage is counted, and not an error.
+//! where a receiver is full does a pipe stay with its transfer; and where many are, they are made to copy what they have
+//! left, so that there is a pipe for whoever can use one. Without a pipe bytes are copied, which costs CPU time and
+//! nothing else: so a shortage is counted, and not an error.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -22,9 +23,12 @@ pub const PIPE_BYTES: usize = 256 * 1024;
 /// A smaller pipe is not worth its descriptors: copying is as cheap.
 const PIPE_BYTES_MIN: usize = 64 * 1024;
 
-/// Pipes per worker. With eight workers all of them are 128 MiB and 1024 descriptors; what stays in them belongs to clients
-/// that do not read, and such clients gain nothing from a pipe.
+/// Pipes per worker: 16 MiB. Four workers that have them all have what the kernel allows a user without privileges
+/// (`fs.pipe-user-pages-soft`).
 const PIPES_MAX: usize = 64;
+
+/// Up to so many pipes on loan, one may stay with a transfer whose receiver is full.
+const LENT_FEW: usize = PIPES_MAX / 2;
 
 /// Empty pipes kept for the next borrower: one is enough while receivers keep up.
 const KEPT_MAX: usize = 4;
@@ -108,7 +112,7 @@ impl Pipes {
             return None;
         }
         let open = || {
-            let slots = [slots.second()?, slots.second()?];
+            let slots = [slots.spare()?, slots.spare()?];
             let pipe = Pipe::open(PIPE_BYTES).ok()?;
             (pipe.capacity() >= PIPE_BYTES_MIN).then_some((pipe, slots))
         };
@@ -125,20 +129,33 @@ impl Pipes {
         }))
     }
 
+    /// Whether others have more use for a pipe than a transfer that can only wait: it copies what it has in its own and gives
+    /// it back.
+    pub fn are_scarce(&self) -> bool {
+        self.lent() > LENT_FEW || !self.has_room()
+    }
+
+    /// Whether descriptors are to spare.
+    fn has_room(&self) -> bool {
+        let host = self.0.host.as_ref();
+        host.is_some_and(|(slots, _)| slots.is_roomy())
+    }
+
     /// Keeps an empty pipe for the next borrower. One that still holds bytes is closed with them: they must never reach
     /// somebody else.
     pub(super) fn take_back(&self, held: Box<Held>) {
         let mut free = self.0.free.borrow_mut();
-        if held.pipe.held() == 0 && free.len() < KEPT_MAX {
+        if held.pipe.held() == 0 && free.len() < KEPT_MAX && self.has_room() {
             free.push(held);
         }
     }
 
-    /// Called each tick: pipes that nobody has asked for since the last one are closed, and their slots are others'.
+    /// Called each tick: pipes that nobody has asked for since the last one are closed, and all where descriptors are needed
+    /// elsewhere.
     /// Returns whether some are still kept.
     pub fn expire(&self) -> bool {
         let mut free = self.0.free.borrow_mut();
-        if !self.0.wanted.take() {
+        if !self.0.wanted.take() || !self.has_room() {
             free.clear();
         }
         !free.is_empty()

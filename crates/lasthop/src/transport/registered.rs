@@ -78,7 +78,9 @@ where
             match watched.get_ref().read(bytes) {
                 Ok(count) => {
                     // A short read has taken all there was, and the next edge tells of more: nobody has to ask and hear
-                    // that there is nothing. Of the end of the stream no edge tells again.
+                    // that there is nothing. Of the end of the stream no edge tells again. (A read also stops short at an
+                    // urgent byte, and on a Unix socket at a descriptor: what is behind those waits for the next edge.
+                    // No peer that speaks HTTP sends any.)
                     if 0 < count && count < bytes.len() {
                         guard.clear_ready();
                     }

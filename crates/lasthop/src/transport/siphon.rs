@@ -18,9 +18,10 @@ pub struct Siphon(Option<Box<Held>>);
 /// What came of an attempt to move bytes into a siphon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filled {
-    /// So many bytes; 0 is the end of the stream.
+    /// So many bytes, at least one.
     Bytes(usize),
-    /// None: what there is, if anything, has to be read.
+    /// None: what there is, if anything, has to be read. Also at the end of the stream, which splice(2) does not tell from
+    /// bytes that it cannot move.
     Nothing,
     /// None, for want of a pipe.
     NoPipe,
@@ -57,6 +58,7 @@ impl Siphon {
             pool.pipes().take_back(held);
         }
         Poll::Ready(match filled {
+            Ok(0) => Ok(Filled::Nothing),
             Ok(count) => {
                 pool.pipes().count_carried(count);
                 Ok(Filled::Bytes(count))

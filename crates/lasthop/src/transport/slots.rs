@@ -183,6 +183,16 @@ impl Slots {
         self.unbounded(self.for_clients(), Holder::Client)
     }
 
+    /// A slot for a descriptor that does nothing but save work: none where that would leave less than half of all free.
+    pub fn spare(self: &Arc<Self>) -> Option<Slot> {
+        self.unbounded(self.all / 2, Holder::Client)
+    }
+
+    /// Whether [`Slots::spare`] has any.
+    pub fn is_roomy(&self) -> bool {
+        self.open() < self.all / 2
+    }
+
     /// A slot for a connection to an app.
     pub fn app(self: &Arc<Self>) -> Option<Slot> {
         self.unbounded(self.all, Holder::App)

@@ -1,6 +1,7 @@
 //! Large transfers move from socket to socket without a copy, and nobody can tell by the bytes: all of them arrive, in
 //! order, only where they belong, and ends are what they are for small ones.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use lasthop_kernel::namespace::deny_splice;
@@ -56,6 +57,15 @@ impl Proxy {
 
     fn holds_nothing(&self) {
         self.until("lasthop_buffered_bytes", |bytes| bytes == 0);
+    }
+}
+
+/// Has those who send without end stop, also where the test has failed.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -131,6 +141,63 @@ fn a_body_that_ends_with_the_connection_is_spliced_to_an_old_client() {
     expect_pattern(&mut client, 20 * MIB);
     assert_eq!(client.ending(), Ending::Closed);
     proxy.spliced_most_of(20 * MIB);
+}
+
+#[test]
+fn what_comes_behind_an_urgent_byte_is_not_lost_with_it() {
+    let app = App::on(Place::Tcp, |mut conn| {
+        if conn.request().is_some() {
+            conn.send("HTTP/1.0 200 OK\r\n\r\n");
+            send_pattern(&mut conn, 4 * MIB);
+            let socket = conn.wire.socket().upgrade().expect("it is open");
+            socket.send_out_of_band(b"!").expect("an urgent byte");
+            conn.send("and the rest");
+            conn.wire.finish_sending();
+            conn.wire.drain();
+        }
+    });
+    let proxy = Proxy::before(&app);
+    for _ in 0..10 {
+        let mut client = proxy.lasthop.client();
+        client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+        assert_eq!(client.head().status(), 200);
+        expect_pattern(&mut client, 4 * MIB);
+        assert_eq!(client.0.rest(), (b"and the rest".to_vec(), Ending::Closed));
+    }
+    proxy.spliced_most_of(40 * MIB);
+}
+
+#[test]
+fn uploads_in_bulk_leave_newcomers_their_descriptors() {
+    let app = App::on(Place::Tcp, |mut conn| {
+        while let Some(head) = conn.head() {
+            if head.target() == "/small" {
+                conn.answer("small");
+                continue;
+            }
+            while conn.wire.some().is_ok() {}
+            return;
+        }
+    });
+    let proxy = Proxy::start(Setup::to(&[&app.target()]).under("ulimit -n 200"));
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _stop = Stop(&ended);
+        for _ in 0..25 {
+            let mut client = proxy.lasthop.client();
+            client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000000\r\n\r\n");
+            let ended = &ended;
+            scope.spawn(move || {
+                let block = pattern(MIB);
+                while !ended.load(Ordering::Relaxed) && client.0.send(&block).is_ok() {}
+            });
+        }
+        proxy.until("lasthop_spliced_bytes_total", |bytes| bytes > 100 * MIB);
+        let mut newcomers: Vec<_> = (0..20).map(|_| proxy.lasthop.client()).collect();
+        let answers = newcomers.iter_mut().map(|one| one.request("/small"));
+        let answers: Vec<_> = answers.map(|answer| answer.status()).collect();
+        assert_eq!(answers, [200; 20]);
+    });
 }
 
 #[test]

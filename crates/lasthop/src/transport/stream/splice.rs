@@ -21,11 +21,11 @@ impl Stream {
         }
     }
 
-    /// Moves at most `bytes_max` bytes that have arrived into `pipe`; `Ok(0)` is the end of the stream. Readiness has been
+    /// Moves at most `bytes_max` bytes that have arrived into `pipe`; `Ok(0)` is as in [`Pipe::fill_from`]. Readiness has been
     /// seen before ([`Stream::poll_readable`]).
     ///
     /// # Errors
-    /// As [`Pipe::fill_from`]. After `WouldBlock` the caller has to read: that takes the readiness back where it is the
+    /// As [`Pipe::fill_from`]. After `WouldBlock` or 0 the caller has to read: that takes the readiness back where it is the
     /// socket that is empty, and leaves it where it is the pipe that is full.
     pub fn splice_into(&mut self, pipe: &mut Pipe, bytes_max: usize) -> io::Result<usize> {
         let count = pipe.fill_from(self.spliceable()?, bytes_max)?;
