@@ -5,9 +5,11 @@
 //! bind(2) and in connect(2); [`ConnectFault`] is the conclusion, by the name the metrics and the log use.
 
 mod fault;
+mod spent;
 mod tcp;
 mod unix;
 
 pub use fault::{ConnectError, ConnectFault, Step};
-pub use tcp::{Origin, tcp, tcp_finish};
+pub use spent::SpentTcp;
+pub use tcp::{Origin, tcp, tcp_finish, tcp_is_connected};
 pub use unix::{Attempt, UNIX_PATH_BYTES_MAX, UnixConnecting, UnixTarget, UnixTargetError};
