@@ -1,15 +1,18 @@
 //! A TCP connection to an app, and the lease of the source port that it has.
 //!
-//! Just before the socket is closed the kernel is asked which side closed first, because that decides whether the port
-//! is free at once or stays in TIME_WAIT; the lease is given back when the socket is closed, and not before.
+//! Just before the socket is closed it is settled which side closed first, because that decides whether the port is free
+//! at once or stays in TIME_WAIT; the lease is given back when the socket is closed, and not before.
 
 use std::cell::Cell;
+use std::io;
+use std::net::TcpStream;
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use lasthop_kernel::socket::{TcpState, tcp_state};
 use lasthop_ports::{Ended, Lease};
-use tokio::net::TcpStream;
+
+use super::registered::Registered;
 
 /// The connection, on the heap: a stream is as large as its largest kind, and those of clients are of another.
 #[derive(Debug)]
@@ -18,7 +21,7 @@ pub(super) struct LeasedTcp(Box<Leased>);
 /// The order of the fields is the order in which they go.
 #[derive(Debug)]
 struct Leased {
-    stream: TcpStream,
+    stream: Registered<TcpStream>,
     lease: Lease,
     /// Bound to a port by its number: while it is, TIME_WAIT included, the kernel gives that port to nobody.
     names_port: bool,
@@ -27,13 +30,17 @@ struct Leased {
 }
 
 impl LeasedTcp {
-    pub(super) fn new(stream: TcpStream, lease: Lease, names_port: bool) -> Self {
-        Self(Box::new(Leased {
-            stream,
+    /// A connection that has come about, of a socket that does not block.
+    ///
+    /// # Errors
+    /// As epoll_ctl(2).
+    pub(super) fn new(stream: TcpStream, lease: Lease, names_port: bool) -> io::Result<Self> {
+        Ok(Self(Box::new(Leased {
+            stream: Registered::new(stream)?,
             lease,
             names_port,
             ended: Cell::new(None),
-        }))
+        })))
     }
 
     pub(super) fn lease(&self) -> &Lease {
@@ -59,9 +66,13 @@ impl LeasedTcp {
 }
 
 impl Leased {
-    /// Who is the first to close, if we do now.
+    /// Who is the first to close, if we do now. The event loop often knows, since the end comes with the answer; else the
+    /// kernel is asked.
     fn who_is_first(&self) -> Ended {
-        match tcp_state(&self.stream) {
+        if self.stream.peer_has_ended() {
+            return Ended::ByApp;
+        }
+        match self.stream.socket().and_then(tcp_state) {
             Ok(TcpState::CloseWait | TcpState::LastAck) => Ended::ByApp,
             // The app has reset it, or the handshake has not come about.
             Ok(TcpState::Close | TcpState::SynSent) => Ended::Reset,
@@ -72,15 +83,15 @@ impl Leased {
 }
 
 impl Deref for LeasedTcp {
-    type Target = TcpStream;
+    type Target = Registered<TcpStream>;
 
-    fn deref(&self) -> &TcpStream {
+    fn deref(&self) -> &Self::Target {
         &self.0.stream
     }
 }
 
 impl DerefMut for LeasedTcp {
-    fn deref_mut(&mut self) -> &mut TcpStream {
+    fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.0.stream
     }
 }

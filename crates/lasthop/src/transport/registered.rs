@@ -6,7 +6,8 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::AsRawFd;
-use std::task::{Context, Poll, ready};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -64,6 +65,25 @@ where
     /// Asks `look` if the socket seems readable. What it answers with `WouldBlock` seems so no more.
     pub(super) fn look<T>(&self, look: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         self.watched()?.try_io(Interest::READABLE, |_| look())
+    }
+
+    /// Whether the event loop has told already that the peer has ended its direction, in good order. It often has, with the
+    /// last bytes, and asking costs no system call; whoever waits goes on waiting.
+    pub(super) fn peer_has_ended(&self) -> bool {
+        let Ok(watched) = self.watched() else {
+            return false;
+        };
+        let any = Interest::READABLE | Interest::WRITABLE | Interest::ERROR;
+        // A wait of its own, which ends right here.
+        let waited = pin!(watched.ready(any)).poll(&mut Context::from_waker(Waker::noop()));
+        match waited {
+            // Both directions over is a failure.
+            Poll::Ready(Ok(guard)) => {
+                let ready = guard.ready();
+                ready.is_read_closed() && !ready.is_write_closed() && !ready.is_error()
+            }
+            Poll::Ready(Err(_)) | Poll::Pending => false,
+        }
     }
 
     /// Reads; zero bytes are the end of the stream.

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 
 use lasthop_kernel::socket::{Peek, pending_input};
 use lasthop_ports::Lease;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::leased::LeasedTcp;
@@ -93,9 +93,14 @@ impl Stream {
         Registered::new(stream).map(|stream| Self::new(Socket::Unix(stream)))
     }
 
-    /// A connection to an app, whose source port is lent by `lease`; `names_port` where it was bound by its number.
-    pub fn leased(stream: TcpStream, lease: Lease, names_port: bool) -> Self {
-        Self::new(Socket::Leased(LeasedTcp::new(stream, lease, names_port)))
+    /// A connection to an app that has come about and does not block, whose source port is lent by `lease`; `names_port`
+    /// where it was bound by its number.
+    ///
+    /// # Errors
+    /// As epoll_ctl(2).
+    pub fn leased(stream: std::net::TcpStream, lease: Lease, names_port: bool) -> io::Result<Self> {
+        let leased = LeasedTcp::new(stream, lease, names_port);
+        leased.map(|stream| Self::new(Socket::Leased(stream)))
     }
 
     /// Whether it is a connection to an app from a port that was bound by its number: a TIME_WAIT of ours would keep
@@ -156,7 +161,7 @@ impl Stream {
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match &self.socket {
             Socket::Tcp(stream) => stream.socket().ok()?.local_addr().ok(),
-            Socket::Leased(stream) => stream.local_addr().ok(),
+            Socket::Leased(stream) => stream.socket().ok()?.local_addr().ok(),
             Socket::Unix(_) => None,
             #[cfg(test)]
             Socket::Simulated(_) => Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
@@ -170,7 +175,7 @@ impl Stream {
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.socket {
             Socket::Tcp(stream) => stream.poll_readable(cx),
-            Socket::Leased(stream) => stream.poll_read_ready(cx),
+            Socket::Leased(stream) => stream.poll_readable(cx),
             Socket::Unix(stream) => stream.poll_readable(cx),
             #[cfg(test)]
             Socket::Simulated(stream) => stream.poll_readable(cx),
@@ -181,11 +186,7 @@ impl Stream {
     pub fn poll_read(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
         let read = match &mut self.socket {
             Socket::Tcp(stream) => stream.poll_read(cx, bytes),
-            Socket::Leased(stream) => {
-                let mut bytes = ReadBuf::new(bytes);
-                let read = Pin::new(&mut **stream).poll_read(cx, &mut bytes);
-                read.map_ok(|()| bytes.filled().len())
-            }
+            Socket::Leased(stream) => stream.poll_read(cx, bytes),
             Socket::Unix(stream) => stream.poll_read(cx, bytes),
             #[cfg(test)]
             Socket::Simulated(stream) => stream.poll_read(cx, bytes),
@@ -204,10 +205,7 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         let written = match &mut self.socket {
             Socket::Tcp(stream) => stream.poll_write(cx, slices),
-            Socket::Leased(stream) => match slices {
-                [bytes] => Pin::new(&mut **stream).poll_write(cx, bytes),
-                several => Pin::new(&mut **stream).poll_write_vectored(cx, several),
-            },
+            Socket::Leased(stream) => stream.poll_write(cx, slices),
             Socket::Unix(stream) => stream.poll_write(cx, slices),
             #[cfg(test)]
             Socket::Simulated(stream) => stream.poll_write(cx, slices),
@@ -242,7 +240,7 @@ impl Stream {
         // Where we say that the call would block, the readiness is taken back.
         let looked = match &self.socket {
             Socket::Tcp(stream) => stream.look(look),
-            Socket::Leased(stream) => stream.try_io(Interest::READABLE, look),
+            Socket::Leased(stream) => stream.look(look),
             Socket::Unix(stream) => stream.look(look),
             #[cfg(test)]
             Socket::Simulated(stream) => stream.look(look),
@@ -266,7 +264,7 @@ impl Stream {
     pub fn failure(&self, slot: Slot) -> io::Result<Failure> {
         let stream = match &self.socket {
             Socket::Tcp(stream) => stream.socket()?.as_fd(),
-            Socket::Leased(stream) => stream.as_fd(),
+            Socket::Leased(stream) => stream.socket()?.as_fd(),
             Socket::Unix(_) => return Ok(Box::pin(std::future::pending())),
             #[cfg(test)]
             Socket::Simulated(stream) => return Ok(stream.failure()),
@@ -289,7 +287,7 @@ impl Stream {
     fn peek(&self) -> Peek {
         match &self.socket {
             Socket::Tcp(stream) => peek(stream.socket()),
-            Socket::Leased(stream) => pending_input(&**stream),
+            Socket::Leased(stream) => peek(stream.socket()),
             Socket::Unix(stream) => peek(stream.socket()),
             #[cfg(test)]
             Socket::Simulated(stream) => stream.peek(),
@@ -307,7 +305,9 @@ impl Stream {
                 }
             }
             Socket::Leased(stream) => {
-                if lasthop_kernel::socket::reset_on_close(&**stream, reset).is_ok() {
+                if let Ok(socket) = stream.socket()
+                    && lasthop_kernel::socket::reset_on_close(socket, reset).is_ok()
+                {
                     stream.resets_on_close(reset);
                 }
             }
@@ -326,12 +326,7 @@ impl Stream {
             Socket::Tcp(stream) => stream.socket()?.shutdown(Shutdown::Write),
             Socket::Leased(stream) => {
                 stream.before_shutdown();
-                // tokio's shutdown of a socket is one system call and never pending.
-                let mut cx = Context::from_waker(std::task::Waker::noop());
-                match Pin::new(&mut **stream).poll_shutdown(&mut cx) {
-                    Poll::Ready(result) => result,
-                    Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-                }
+                stream.socket()?.shutdown(Shutdown::Write)
             }
             Socket::Unix(stream) => stream.socket()?.shutdown(Shutdown::Write),
             #[cfg(test)]

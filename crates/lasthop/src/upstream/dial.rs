@@ -5,6 +5,7 @@
 //! attempt. What to do when all of them are refused, or the backlog is full, is `connect`'s to decide.
 
 use std::io;
+use std::net::TcpStream;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,6 @@ use std::time::Duration;
 use lasthop_kernel::connect::{self, Attempt, ConnectFault, Step, UnixConnecting, UnixTarget};
 use lasthop_ports::ledger::Proof;
 use lasthop_ports::{Grant, Refusal, Walk};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::Target;
@@ -134,8 +134,7 @@ impl Dial {
         match self {
             Self::Tcp(account) => {
                 let slot = slot()?;
-                let deadline = Instant::now() + connect_timeout;
-                Ok(connect_tcp(account, deadline).await?.with_slot(slot))
+                Ok(connect_tcp(account, connect_timeout).await?.with_slot(slot))
             }
             Self::Unix { target, socket } => {
                 let (connecting, slot) = match socket.take() {
@@ -163,8 +162,9 @@ impl Dial {
 }
 
 /// A connection on the first pair that has a port, by the account and by the kernel.
-async fn connect_tcp(account: &Account, deadline: Instant) -> Result<Stream, Failed> {
+async fn connect_tcp(account: &Account, connect_timeout: Duration) -> Result<Stream, Failed> {
     let mut walk = Walk::default();
+    let mut deadline = None;
     // Where no pair is left, one that had a port and no way there says more than that none is left.
     let mut no_way = None;
     for _ in 0..GRANTS_MAX {
@@ -172,18 +172,27 @@ async fn connect_tcp(account: &Account, deadline: Instant) -> Result<Stream, Fai
             Ok(grant) => grant,
             Err(none_left) => return Err(no_way.unwrap_or_else(|| Failed::ports(none_left))),
         };
-        let begun = Instant::now();
-        let Ok(connected) = timeout_at(deadline, connect_or_doubt(account, &grant)).await else {
-            if begun.elapsed() < DOUBT_SETTLED {
-                account.unanswered(&grant);
+        let connected = match begin(&grant) {
+            Ok(stream) if connect::tcp_is_connected(&stream) => Ok(stream),
+            Ok(stream) => {
+                let begun = Instant::now();
+                let deadline = *deadline.get_or_insert(begun + connect_timeout);
+                let finishing = finish_or_doubt(account, &grant, stream);
+                let Ok(finished) = timeout_at(deadline, finishing).await else {
+                    if begun.elapsed() < DOUBT_SETTLED {
+                        account.unanswered(&grant);
+                    }
+                    return Err(Failed::timed_out());
+                };
+                finished
             }
-            return Err(Failed::timed_out());
+            Err(failed) => Err(failed),
         };
         match connected {
             Ok(stream) => {
                 account.connected(&grant);
                 let names_port = grant.port.is_some();
-                return Ok(Stream::leased(stream, grant.lease, names_port));
+                return Ok(Stream::leased(stream, grant.lease, names_port)?);
             }
             Err(failed) => match refusal(&failed, &grant) {
                 Some(refusal) => {
@@ -221,30 +230,41 @@ fn refusal(failed: &Failed, grant: &Grant) -> Option<Refusal> {
     }
 }
 
-/// A connection on a pair. One that is known to work should answer at once; where it does not, the watcher is asked to
-/// try it, and the pair is left when it has been condemned. As long as it is the app that is busy, this waits.
-async fn connect_or_doubt(account: &Account, grant: &Grant) -> Result<TcpStream, Failed> {
-    let connecting = connect_on(grant);
+/// Has the handshake on a pair begin.
+fn begin(grant: &Grant) -> Result<TcpStream, Failed> {
+    let pair = grant.lease.pair();
+    Ok(connect::tcp(pair.destination, origin(&pair, grant.port))?)
+}
+
+/// The end of a handshake that was not over at once: the app is on another host, or busy, or not there. On a pair that is
+/// known to work it should be over soon; where it is not, the watcher is asked to try the pair, which is left when it has
+/// been condemned. As long as it is the app that is busy, this waits.
+async fn finish_or_doubt(
+    account: &Account,
+    grant: &Grant,
+    stream: TcpStream,
+) -> Result<TcpStream, Failed> {
+    let finishing = finish(stream);
     let Some(number) = grant.lease.proven_pair() else {
-        return connecting.await;
+        return finishing.await;
     };
-    let mut connecting = pin!(connecting);
-    if let Ok(connected) = timeout(ANSWER_EXPECTED, &mut connecting).await {
-        return connected;
+    let mut finishing = pin!(finishing);
+    if let Ok(finished) = timeout(ANSWER_EXPECTED, &mut finishing).await {
+        return finished;
     }
     account.doubt(number);
     while account.ledger().proof(number) == Proof::Works {
-        if let Ok(connected) = timeout(DOUBT_LOOK, &mut connecting).await {
-            return connected;
+        if let Ok(finished) = timeout(DOUBT_LOOK, &mut finishing).await {
+            return finished;
         }
     }
     Err(Failed::timed_out())
 }
 
-async fn connect_on(grant: &Grant) -> Result<TcpStream, Failed> {
-    let pair = grant.lease.pair();
-    let stream = TcpStream::from_std(connect::tcp(pair.destination, origin(&pair, grant.port))?)?;
+/// Waits until the handshake is over, watched for that alone.
+async fn finish(stream: TcpStream) -> Result<TcpStream, Failed> {
+    let stream = tokio::net::TcpStream::from_std(stream)?;
     stream.writable().await?;
     connect::tcp_finish(&stream)?;
-    Ok(stream)
+    Ok(stream.into_std()?)
 }

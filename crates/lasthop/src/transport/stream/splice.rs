@@ -2,10 +2,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use lasthop_kernel::splice::Pipe;
-use tokio::io::Interest;
 
 use super::{Socket, Stream};
 
@@ -14,7 +13,7 @@ impl Stream {
     fn spliceable(&self) -> io::Result<BorrowedFd<'_>> {
         match &self.socket {
             Socket::Tcp(stream) => stream.socket().map(AsFd::as_fd),
-            Socket::Leased(stream) => Ok(stream.as_fd()),
+            Socket::Leased(stream) => stream.socket().map(AsFd::as_fd),
             Socket::Unix(stream) => stream.socket().map(AsFd::as_fd),
             #[cfg(test)]
             Socket::Simulated(_) => Err(io::ErrorKind::WouldBlock.into()),
@@ -44,14 +43,7 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         let sent = match &mut self.socket {
             Socket::Tcp(stream) => stream.poll_room(cx, |socket| pipe.drain_to(socket.as_fd())),
-            Socket::Leased(stream) => loop {
-                ready!(stream.poll_write_ready(cx))?;
-                let drain = || pipe.drain_to(stream.as_fd());
-                match stream.try_io(Interest::WRITABLE, drain) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    sent => break Poll::Ready(sent),
-                }
-            },
+            Socket::Leased(stream) => stream.poll_room(cx, |socket| pipe.drain_to(socket.as_fd())),
             Socket::Unix(stream) => stream.poll_room(cx, |socket| pipe.drain_to(socket.as_fd())),
             #[cfg(test)]
             Socket::Simulated(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
