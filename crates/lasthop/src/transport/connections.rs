@@ -25,6 +25,7 @@ use super::clock::{Clock, TICK};
 use super::eviction::{Batches, Evictable};
 use super::load::Load;
 use super::slots::{Slot, Slots};
+use super::spent::SpentSockets;
 use super::watch::Watch;
 
 /// Connections whose deadline has passed that are woken before others run: each has an answer to write and a
@@ -53,6 +54,8 @@ pub(super) struct Inner {
     pub(super) slots: Arc<Slots>,
     /// When this worker last asked the others for slots.
     sought: Cell<Option<Instant>>,
+    /// Sockets of connections to apps that are over. They hold slots, too.
+    pub(super) spent: SpentSockets,
 }
 
 #[derive(Debug)]
@@ -91,6 +94,7 @@ impl Connections {
             load,
             slots,
             sought: Cell::new(None),
+            spent: SpentSockets::default(),
         }))
     }
 
@@ -193,8 +197,12 @@ impl Connections {
         self.0.leaving.get()
     }
 
-    /// As [`Connections::evict`], whoever has to go first among those of one listener or all.
+    /// As [`Connections::evict`], whoever has to go first among those of one listener or all. Before all clients goes a
+    /// socket that nobody uses.
     pub fn evict_among(&self, among: Option<usize>) -> bool {
+        if among.is_none() && self.0.spent.give_up() {
+            return true;
+        }
         let mut kinds = Evictable::ALL.iter();
         kinds.any(|which| self.evict(*which, among))
     }
@@ -229,6 +237,11 @@ impl Connections {
             due: None,
             was_asked: self.0.clock.tick(now),
         };
+        self.0.spent.expire(self.0.slots.is_roomy());
+        if !self.0.spent.is_empty() {
+            // What nobody needs by then is closed.
+            swept.due = Some(now + TICK);
+        }
         for (_, row) in self.0.rows.borrow_mut().iter_mut() {
             match row.due {
                 Some(due) if due <= now => swept.late.extend(row.waker.take()),

@@ -1,7 +1,8 @@
 //! A TCP connection to an app, and the lease of the source port that it has.
 //!
 //! Just before the socket is closed it is settled which side closed first, because that decides whether the port is free
-//! at once or stays in TIME_WAIT; the lease is given back when the socket is closed, and not before.
+//! at once or stays in TIME_WAIT; the lease is given back when the socket is closed, or rid of its connection to serve
+//! another one, and not before.
 
 use std::cell::Cell;
 use std::io;
@@ -9,6 +10,7 @@ use std::net::TcpStream;
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
+use lasthop_kernel::connect::SpentTcp;
 use lasthop_kernel::socket::{TcpState, tcp_state};
 use lasthop_ports::{Ended, Lease};
 
@@ -49,6 +51,33 @@ impl LeasedTcp {
 
     pub(super) fn names_port(&self) -> bool {
         self.0.names_port
+    }
+
+    /// Whether the socket can serve another connection after this one. The kernel chose where it comes from, and the
+    /// connection can be ended now without a TIME_WAIT of ours: by a `reset`, or because the app has ended its direction.
+    pub(super) fn can_be_spent(&self, reset: bool) -> bool {
+        let is_plain = !self.0.names_port && !self.0.lease.pair().bound;
+        is_plain && self.0.ended.get().is_none() && (reset || self.0.stream.peer_has_ended())
+    }
+
+    /// Ends the connection, gives its lease back and keeps the socket; after [`Self::can_be_spent`]. None where it had to
+    /// be closed after all.
+    ///
+    /// # Errors
+    /// As connect(2): the host does not have it, and the connection is closed.
+    pub(super) fn into_spent(mut self, reset: bool) -> io::Result<Option<SpentTcp>> {
+        let leased = &mut *self.0;
+        let target = leased.lease.pair().destination;
+        let ended = if reset { Ended::Reset } else { Ended::ByApp };
+        leased.ended.set(Some(ended));
+        let Ok(stream) = leased.stream.take() else {
+            return Ok(None);
+        };
+        if reset {
+            SpentTcp::reset(stream, target).map(Some)
+        } else {
+            SpentTcp::close(stream, target)
+        }
     }
 
     /// Our direction is about to be ended. Asked now, because a socket whose two directions are over says no more which

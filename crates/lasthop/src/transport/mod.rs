@@ -20,6 +20,7 @@ mod siphon;
 #[cfg(test)]
 mod sizes;
 mod slots;
+mod spent;
 mod stream;
 mod watch;
 

@@ -17,7 +17,7 @@ use tokio::io::unix::AsyncFd;
 /// All of its methods are for one task: whoever waits to read is who writes.
 #[derive(Debug)]
 pub(super) struct Registered<S: AsRawFd> {
-    /// None only while it is registered anew, and for ever where that has failed.
+    /// None only while it is registered anew, and for ever where that has failed or the socket has been taken.
     watched: Option<AsyncFd<S>>,
     /// It is watched for room to write as well.
     for_room: bool,
@@ -47,8 +47,13 @@ where
     }
 
     /// Takes the socket away from the event loop. Errors as [`Self::socket`].
-    pub(super) fn into_socket(self) -> io::Result<S> {
-        let watched = self.watched.ok_or(io::ErrorKind::NotConnected)?;
+    pub(super) fn into_socket(mut self) -> io::Result<S> {
+        self.take()
+    }
+
+    /// As [`Self::into_socket`], where the rest cannot be consumed: nothing can be done with it any more.
+    pub(super) fn take(&mut self) -> io::Result<S> {
+        let watched = self.watched.take().ok_or(io::ErrorKind::NotConnected)?;
         Ok(watched.into_inner())
     }
 

@@ -188,7 +188,7 @@ impl Slots {
         self.unbounded(self.all / 2, Holder::Client)
     }
 
-    /// Whether [`Slots::spare`] has any.
+    /// Whether more than half of all slots are free: enough for some to be held for speed alone, as by [`Slots::spare`].
     pub fn is_roomy(&self) -> bool {
         self.open() < self.all / 2
     }

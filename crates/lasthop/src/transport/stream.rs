@@ -12,6 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use lasthop_kernel::connect::SpentTcp;
 use lasthop_kernel::socket::{Peek, pending_input};
 use lasthop_ports::Lease;
 use tokio::io::Interest;
@@ -31,7 +32,7 @@ pub struct Stream {
     received: u64,
     sent: u64,
     /// The last field: given back when the socket is closed.
-    _slot: Option<Slot>,
+    slot: Option<Slot>,
 }
 
 /// The sockets a stream can be.
@@ -73,7 +74,7 @@ impl Stream {
             socket,
             received: 0,
             sent: 0,
-            _slot: None,
+            slot: None,
         }
     }
 
@@ -121,7 +122,7 @@ impl Stream {
     #[must_use]
     pub fn with_slot(self, slot: Slot) -> Self {
         Self {
-            _slot: Some(slot),
+            slot: Some(slot),
             ..self
         }
     }
@@ -138,6 +139,24 @@ impl Stream {
             Socket::Leased(_) => Err(io::ErrorKind::Unsupported.into()),
             #[cfg(test)]
             Socket::Simulated(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Whether its socket can serve another connection after this one, which can be ended now: by a `reset`, or because
+    /// the app has ended it. Only that of a TCP connection to an app from where the kernel chose.
+    pub fn can_be_spent(&self, reset: bool) -> bool {
+        matches!(&self.socket, Socket::Leased(stream) if stream.can_be_spent(reset))
+    }
+
+    /// Ends the connection and keeps its socket, with its slot; after [`Stream::can_be_spent`]. None where it had to be closed
+    /// after all.
+    ///
+    /// # Errors
+    /// As connect(2): the host does not have it, and the connection is closed.
+    pub fn into_spent(self, reset: bool) -> io::Result<Option<(SpentTcp, Slot)>> {
+        match self.socket {
+            Socket::Leased(stream) => Ok(stream.into_spent(reset)?.zip(self.slot)),
+            _ => Ok(None),
         }
     }
 

@@ -10,7 +10,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lasthop_kernel::connect::{self, Attempt, ConnectFault, Step, UnixConnecting, UnixTarget};
+use lasthop_kernel::connect::{
+    self, Attempt, ConnectFault, Origin, Step, UnixConnecting, UnixTarget,
+};
 use lasthop_ports::ledger::Proof;
 use lasthop_ports::{Grant, Refusal, Walk};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -134,7 +136,8 @@ impl Dial {
         match self {
             Self::Tcp(account) => {
                 let slot = slot()?;
-                Ok(connect_tcp(account, connect_timeout).await?.with_slot(slot))
+                let stream = connect_tcp(account, clients, connect_timeout).await?;
+                Ok(stream.with_slot(slot))
             }
             Self::Unix { target, socket } => {
                 let (connecting, slot) = match socket.take() {
@@ -162,7 +165,11 @@ impl Dial {
 }
 
 /// A connection on the first pair that has a port, by the account and by the kernel.
-async fn connect_tcp(account: &Account, connect_timeout: Duration) -> Result<Stream, Failed> {
+async fn connect_tcp(
+    account: &Account,
+    clients: &Connections,
+    connect_timeout: Duration,
+) -> Result<Stream, Failed> {
     let mut walk = Walk::default();
     let mut deadline = None;
     // Where no pair is left, one that had a port and no way there says more than that none is left.
@@ -172,7 +179,7 @@ async fn connect_tcp(account: &Account, connect_timeout: Duration) -> Result<Str
             Ok(grant) => grant,
             Err(none_left) => return Err(no_way.unwrap_or_else(|| Failed::ports(none_left))),
         };
-        let connected = match begin(&grant) {
+        let connected = match begin(&grant, clients) {
             Ok(stream) if connect::tcp_is_connected(&stream) => Ok(stream),
             Ok(stream) => {
                 let begun = Instant::now();
@@ -230,10 +237,19 @@ fn refusal(failed: &Failed, grant: &Grant) -> Option<Refusal> {
     }
 }
 
-/// Has the handshake on a pair begin.
-fn begin(grant: &Grant) -> Result<TcpStream, Failed> {
+/// Has the handshake on a pair begin, on the socket of a connection that is over where there is one.
+fn begin(grant: &Grant, clients: &Connections) -> Result<TcpStream, Failed> {
     let pair = grant.lease.pair();
-    Ok(connect::tcp(pair.destination, origin(&pair, grant.port))?)
+    let origin = origin(&pair, grant.port);
+    let spent = match origin {
+        Origin::Kernel => clients.take_spent(pair.destination),
+        Origin::Address { .. } | Origin::Port { .. } => None,
+    };
+    // What the kernel has against it, it may not have against a fresh one; else it says so again.
+    match spent.and_then(|socket| socket.connect().ok()) {
+        Some(stream) => Ok(stream),
+        None => Ok(connect::tcp(pair.destination, origin)?),
+    }
 }
 
 /// The end of a handshake that was not over at once: the app is on another host, or busy, or not there. On a pair that is

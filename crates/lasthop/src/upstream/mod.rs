@@ -221,11 +221,25 @@ impl Upstream {
 
     /// Ends a connection whose answer is complete and that is not to be used again, because the app has said so.
     pub fn dismiss(&self, connection: Connection) {
+        let Some(connection) = self.spend(connection) else {
+            return;
+        };
         if self.admission.short_of_permits() > 0 {
             // Somebody waits for the permit that would wait with it.
             return pool::end(&connection, self.settings.close);
         }
         self.pool.borrow_mut().dismiss(connection, self.clock.now());
+    }
+
+    /// Ends a connection and keeps its socket for the next one, where that can be had at once. Has it back where it cannot.
+    fn spend(&self, connection: Connection) -> Option<Connection> {
+        let reset = self.settings.close == Close::Reset;
+        if !connection.stream.can_be_spent(reset) || !self.clients.has_room_for_spent() {
+            return Some(connection);
+        }
+        let (stream, _hold) = connection.into_parts();
+        self.clients.keep_spent(stream.into_spent(reset));
+        None
     }
 
     /// Closes idle connections that are past their time; returns when the next one will be, if any is left.
