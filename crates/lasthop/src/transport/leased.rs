@@ -33,16 +33,13 @@ struct Leased {
 
 impl LeasedTcp {
     /// A connection that has come about, of a socket that does not block.
-    ///
-    /// # Errors
-    /// As epoll_ctl(2).
-    pub(super) fn new(stream: TcpStream, lease: Lease, names_port: bool) -> io::Result<Self> {
-        Ok(Self(Box::new(Leased {
-            stream: Registered::new(stream)?,
+    pub(super) fn new(stream: TcpStream, lease: Lease, names_port: bool) -> Self {
+        Self(Box::new(Leased {
+            stream: Registered::unwatched(stream),
             lease,
             names_port,
             ended: Cell::new(None),
-        })))
+        }))
     }
 
     pub(super) fn lease(&self) -> &Lease {
@@ -57,7 +54,7 @@ impl LeasedTcp {
     /// connection can be ended now without a TIME_WAIT of ours: by a `reset`, or because the app has ended its direction.
     pub(super) fn can_be_spent(&self, reset: bool) -> bool {
         let is_plain = !self.0.names_port && !self.0.lease.pair().bound;
-        is_plain && self.0.ended.get().is_none() && (reset || self.0.stream.peer_has_ended())
+        is_plain && self.0.ended.get().is_none() && (reset || self.0.who_is_first() == Ended::ByApp)
     }
 
     /// Ends the connection, gives its lease back and keeps the socket; after [`Self::can_be_spent`]. None where it had to

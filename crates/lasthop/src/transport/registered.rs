@@ -3,6 +3,10 @@
 //! tokio's own streams are always watched for both. On a Unix socket the kernel tells of room each time the peer has
 //! taken something (`unix_write_space` in net/unix/af_unix.c), so every request would wake the worker once more, for
 //! nothing. And a socket that was just accepted always has room, which is one event more for each connection.
+//!
+//! A new connection to an app is not watched at all at first. Where others are served meanwhile, the answer is often there
+//! when its turn comes again, and an app that closes then takes the connection away with it: two epoll_ctl(2), a sixth of
+//! what such a request costs on a Unix socket. Where it is not there, one look was in vain.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::AsRawFd;
@@ -12,13 +16,18 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// A non-blocking socket of the standard library, known to the event loop of this thread.
+/// A non-blocking socket of the standard library, known to the event loop of this thread or about to be.
 ///
 /// All of its methods are for one task: whoever waits to read is who writes.
 #[derive(Debug)]
 pub(super) struct Registered<S: AsRawFd> {
-    /// None only while it is registered anew, and for ever where that has failed or the socket has been taken.
+    /// None before it is watched, while it is registered anew, and for ever where that has failed or it was taken.
     watched: Option<AsyncFd<S>>,
+    /// The socket as long as the event loop does not know of it. Beside the other and not instead of it, where there is
+    /// room for it: an enum of the three would make every connection eight bytes larger.
+    unwatched: Option<S>,
+    /// Before it was watched, a reader has waited for its task's next turn.
+    has_waited: bool,
     /// It is watched for room to write as well.
     for_room: bool,
 }
@@ -32,10 +41,19 @@ where
     /// # Errors
     /// As epoll_ctl(2).
     pub(super) fn new(socket: S) -> io::Result<Self> {
-        Ok(Self {
-            watched: Some(watch(socket, Interest::READABLE)?),
+        let mut registered = Self::unwatched(socket);
+        registered.watch()?;
+        Ok(registered)
+    }
+
+    /// A socket that is connected, does not block, and is registered only when somebody has to wait for it.
+    pub(super) fn unwatched(socket: S) -> Self {
+        Self {
+            watched: None,
+            unwatched: Some(socket),
+            has_waited: false,
             for_room: false,
-        })
+        }
     }
 
     /// The socket.
@@ -43,39 +61,44 @@ where
     /// # Errors
     /// `NotConnected` where it was lost as it was registered anew.
     pub(super) fn socket(&self) -> io::Result<&S> {
-        self.watched().map(AsyncFd::get_ref)
+        let watched = self.watched.as_ref().map(AsyncFd::get_ref);
+        let socket = watched.or(self.unwatched.as_ref());
+        socket.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Takes the socket away from the event loop. Errors as [`Self::socket`].
-    pub(super) fn into_socket(mut self) -> io::Result<S> {
-        self.take()
-    }
-
-    /// As [`Self::into_socket`], where the rest cannot be consumed: nothing can be done with it any more.
+    /// Takes the socket away from the event loop: nothing can be done with the rest any more. Errors as [`Self::socket`].
     pub(super) fn take(&mut self) -> io::Result<S> {
-        let watched = self.watched.take().ok_or(io::ErrorKind::NotConnected)?;
-        Ok(watched.into_inner())
+        let watched = self.watched.take().map(AsyncFd::into_inner);
+        let socket = watched.or_else(|| self.unwatched.take());
+        socket.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    fn watched(&self) -> io::Result<&AsyncFd<S>> {
+    /// Has the event loop watch it, unless it does; errors as epoll_ctl(2), and the socket is lost then.
+    fn watch(&mut self) -> io::Result<&AsyncFd<S>> {
+        if let Some(socket) = self.unwatched.take() {
+            self.watched = Some(register(socket, Interest::READABLE)?);
+        }
         let watched = self.watched.as_ref();
         watched.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     /// Ready once a read would return bytes, the end, or an error; or had, a moment ago.
-    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.watched()?.poll_read_ready(cx).map_ok(drop)
+    pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.watch()?.poll_read_ready(cx).map_ok(drop)
     }
 
     /// Asks `look` if the socket seems readable. What it answers with `WouldBlock` seems so no more.
     pub(super) fn look<T>(&self, look: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        self.watched()?.try_io(Interest::READABLE, |_| look())
+        match &self.watched {
+            Some(watched) => watched.try_io(Interest::READABLE, |_| look()),
+            None => look(),
+        }
     }
 
     /// Whether the event loop has told already that the peer has ended its direction, in good order. It often has, with the
     /// last bytes, and asking costs no system call; whoever waits goes on waiting.
     pub(super) fn peer_has_ended(&self) -> bool {
-        let Ok(watched) = self.watched() else {
+        let Some(watched) = &self.watched else {
             return false;
         };
         let any = Interest::READABLE | Interest::WRITABLE | Interest::ERROR;
@@ -93,11 +116,24 @@ where
 
     /// Reads; zero bytes are the end of the stream.
     pub(super) fn poll_read(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         bytes: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let watched = self.watched()?;
+        if let Some(socket) = &self.unwatched {
+            if !std::mem::replace(&mut self.has_waited, true) {
+                // Behind all tasks that are ready now.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let mut socket = socket;
+            match socket.read(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return Poll::Ready(read),
+            }
+        }
+        let watched = self.watch()?;
         loop {
             let mut guard = ready!(watched.poll_read_ready(cx))?;
             match watched.get_ref().read(bytes) {
@@ -145,7 +181,7 @@ where
             if !self.for_room {
                 self.watch_for_room(cx)?;
             }
-            ready!(self.watched()?.poll_write_ready(cx))?.clear_ready();
+            ready!(self.watch()?.poll_write_ready(cx))?.clear_ready();
         }
     }
 
@@ -155,9 +191,8 @@ where
     /// wait again.
     #[cold]
     fn watch_for_room(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let watched = self.watched.take().ok_or(io::ErrorKind::NotConnected)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.watched = Some(watch(watched.into_inner(), interest)?);
+        self.watched = Some(register(self.take()?, interest)?);
         self.for_room = true;
         cx.waker().wake_by_ref();
         Ok(())
@@ -169,7 +204,7 @@ where
     reason = "tokio asks for `unsafe` where a type could lend its descriptor and close it; the sockets of the standard \
               library, which are all that are registered here, own theirs"
 )]
-fn watch<S: AsRawFd>(socket: S, interest: Interest) -> io::Result<AsyncFd<S>> {
+fn register<S: AsRawFd>(socket: S, interest: Interest) -> io::Result<AsyncFd<S>> {
     AsyncFd::with_interest(socket, interest)
 }
 
@@ -256,8 +291,61 @@ mod tests {
     }
 
     #[test]
+    fn what_is_there_by_the_next_turn_is_read_without_being_watched_for() {
+        on_a_pair(async |mut watched, peer| {
+            let mut stream = Registered::unwatched(watched.take().unwrap());
+            let mut bytes = [0; 16];
+            let mut turns = 0;
+            let read = poll_fn(|cx| {
+                turns += 1;
+                let read = stream.poll_read(cx, &mut bytes);
+                if read.is_pending() {
+                    (&peer).write_all(b"word").unwrap();
+                }
+                read
+            });
+            assert_eq!(read.await.unwrap(), 4);
+            assert_eq!(turns, 2);
+            assert!(stream.watched.is_none());
+        });
+    }
+
+    #[test]
+    fn what_comes_later_is_watched_for() {
+        on_a_pair(async |mut watched, peer| {
+            let mut stream = Registered::unwatched(watched.take().unwrap());
+            let mut bytes = [0; 16];
+            let read = poll_fn(|cx| {
+                let read = stream.poll_read(cx, &mut bytes);
+                // The loop has been asked, and only then the peer speaks.
+                if read.is_pending() && stream.watched.is_some() {
+                    (&peer).write_all(b"word").unwrap();
+                }
+                read
+            });
+            assert_eq!(read.await.unwrap(), 4);
+        });
+    }
+
+    #[test]
+    fn a_peer_that_has_ended_is_known_once_the_event_loop_has_told_and_one_that_has_failed_is_none()
+    {
+        on_a_pair(async |mut stream, peer| {
+            assert!(!stream.peer_has_ended());
+            peer.shutdown(std::net::Shutdown::Write).unwrap();
+            poll_fn(|cx| stream.poll_readable(cx)).await.unwrap();
+            assert!(stream.peer_has_ended());
+        });
+        on_a_pair(async |mut stream, peer| {
+            drop(peer);
+            poll_fn(|cx| stream.poll_readable(cx)).await.unwrap();
+            assert!(!stream.peer_has_ended(), "both directions are over");
+        });
+    }
+
+    #[test]
     fn the_end_of_the_stream_is_told_again_and_again() {
-        on_a_pair(async |stream, peer| {
+        on_a_pair(async |mut stream, peer| {
             (&peer).write_all(b"last").unwrap();
             drop(peer);
             let mut bytes = [0; 16];

@@ -86,7 +86,7 @@ impl Stream {
         Registered::new(stream).map(|stream| Self::new(Socket::Tcp(stream)))
     }
 
-    /// A connected Unix socket that does not block.
+    /// A Unix connection that was accepted and does not block.
     ///
     /// # Errors
     /// As epoll_ctl(2).
@@ -96,12 +96,13 @@ impl Stream {
 
     /// A connection to an app that has come about and does not block, whose source port is lent by `lease`; `names_port`
     /// where it was bound by its number.
-    ///
-    /// # Errors
-    /// As epoll_ctl(2).
-    pub fn leased(stream: std::net::TcpStream, lease: Lease, names_port: bool) -> io::Result<Self> {
-        let leased = LeasedTcp::new(stream, lease, names_port);
-        leased.map(|stream| Self::new(Socket::Leased(stream)))
+    pub fn leased(stream: std::net::TcpStream, lease: Lease, names_port: bool) -> Self {
+        Self::new(Socket::Leased(LeasedTcp::new(stream, lease, names_port)))
+    }
+
+    /// A new connection to an app on a Unix socket, which does not block.
+    pub fn unix_to_app(stream: UnixStream) -> Self {
+        Self::new(Socket::Unix(Registered::unwatched(stream)))
     }
 
     /// Whether it is a connection to an app from a port that was bound by its number: a TIME_WAIT of ours would keep
@@ -133,8 +134,8 @@ impl Stream {
     /// As epoll_ctl(2).
     pub fn into_bare(self) -> io::Result<BareSocket> {
         match self.socket {
-            Socket::Tcp(stream) => stream.into_socket().map(BareSocket::Tcp),
-            Socket::Unix(stream) => stream.into_socket().map(BareSocket::Unix),
+            Socket::Tcp(mut stream) => stream.take().map(BareSocket::Tcp),
+            Socket::Unix(mut stream) => stream.take().map(BareSocket::Unix),
             // Nobody says goodbye to an app.
             Socket::Leased(_) => Err(io::ErrorKind::Unsupported.into()),
             #[cfg(test)]
@@ -191,8 +192,8 @@ impl Stream {
     ///
     /// Lets a connection wait without holding a buffer. Readiness may be stale: the read that
     /// follows can still be pending.
-    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.socket {
+    pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.socket {
             Socket::Tcp(stream) => stream.poll_readable(cx),
             Socket::Leased(stream) => stream.poll_readable(cx),
             Socket::Unix(stream) => stream.poll_readable(cx),
@@ -239,7 +240,7 @@ impl Stream {
     ///
     /// Unlike [`Stream::poll_readable`] it looks (`recv(2)` with `MSG_PEEK`) before it answers, so
     /// stale readiness does not count.
-    pub fn poll_disturbed(&self, cx: &mut Context<'_>) -> Poll<Disturbance> {
+    pub fn poll_disturbed(&mut self, cx: &mut Context<'_>) -> Poll<Disturbance> {
         loop {
             ready!(self.poll_readable(cx)).ok();
             if let Some(disturbance) = self.disturbance() {

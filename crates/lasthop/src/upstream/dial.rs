@@ -149,7 +149,7 @@ impl Dial {
                 };
                 match connecting.attempt(target)? {
                     Attempt::Connected => {
-                        Ok(Stream::unix(connecting.into_stream())?.with_slot(slot))
+                        Ok(Stream::unix_to_app(connecting.into_stream()).with_slot(slot))
                     }
                     Attempt::Full => {
                         *socket = Some((connecting, slot));
@@ -199,7 +199,7 @@ async fn connect_tcp(
             Ok(stream) => {
                 account.connected(&grant);
                 let names_port = grant.port.is_some();
-                return Ok(Stream::leased(stream, grant.lease, names_port)?);
+                return Ok(Stream::leased(stream, grant.lease, names_port));
             }
             Err(failed) => match refusal(&failed, &grant) {
                 Some(refusal) => {

@@ -103,7 +103,7 @@ impl Pool {
     /// makes room, or else the new one is closed.
     pub(super) fn put(
         &mut self,
-        connection: Connection,
+        mut connection: Connection,
         now: Instant,
         due: Instant,
         needs_rest: bool,
@@ -135,7 +135,7 @@ impl Pool {
 
     /// Takes a connection whose answer is complete and that the app has said it will close. Where a TIME_WAIT of ours
     /// would hurt, the app gets the chance to be first; it is its own then, and our port is free at once.
-    pub(super) fn dismiss(&mut self, connection: Connection, now: Instant) {
+    pub(super) fn dismiss(&mut self, mut connection: Connection, now: Instant) {
         let waits = self.close == Close::Orderly
             && self.leaving.len() < LEAVING_MAX
             && connection
@@ -268,16 +268,16 @@ impl Pool {
             self.distrusted_until = Some(now + DISTRUST);
         }
         self.leaving
-            .retain(|(connection, _)| connection.stream.poll_disturbed(cx).is_pending());
+            .retain_mut(|(connection, _)| connection.stream.poll_disturbed(cx).is_pending());
     }
 
     fn is_distrusted(&self, now: Instant) -> bool {
         self.distrusted_until.is_some_and(|until| now < until)
     }
 
-    fn retain(&mut self, mut keep: impl FnMut(&Idle) -> bool) {
+    fn retain(&mut self, mut keep: impl FnMut(&mut Idle) -> bool) {
         for idle in &mut self.by_target {
-            idle.retain(&mut keep);
+            idle.retain_mut(&mut keep);
         }
         self.count();
     }
