@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use lasthop_kernel::namespace::add_loopback_address;
 
 use crate::support::load::ask;
+use crate::support::process::{settled_descriptors, wait_for_descriptors};
 use crate::support::{Address, After, App, CrowdApp, PATIENCE, Watched, namespace};
 
 const HUNDRED_PORTS: &str = "40000 40099";
@@ -124,6 +125,51 @@ fn an_app_that_says_it_closes_is_left_to_where_time_wait_of_ours_would_hurt() {
             // Fewer than requests: a port that is free at once is taken again.
             assert_eq!(table.ours > 0, ours, "{target}: {table:?}");
             assert_eq!(table.apps > 0, !ours, "{target}: {table:?}");
+        }
+    });
+}
+
+#[test]
+fn sockets_that_serve_an_app_that_closes_again_and_again_are_given_back() {
+    namespace::with_ports(HUNDRED_PORTS, || {
+        // Over and over the same few sockets of ours, which nobody must notice.
+        for (close, apps) in [("reset", false), ("orderly", true)] {
+            let app = CrowdApp::at("127.0.0.1:3000", After::SaysSo(Duration::ZERO));
+            let watched = Watched::to(&app.target(), &format!("close = \"{close}\""));
+            let before = settled_descriptors(watched.proxy.pid());
+            let time = Duration::from_millis(500);
+            let tally = ask(&watched.proxy, 4, time, Duration::from_millis(5));
+            assert_eq!(tally.failed, 0, "{close}: {tally:?}");
+            assert!(tally.served >= 40, "{close}: {tally:?}");
+            assert_eq!(app.seen().len(), tally.served, "one connection for each");
+            wait_for_descriptors(watched.proxy.pid(), before);
+            let table = Table::settled(&app.target());
+            assert_eq!(table.apps > 0, apps, "{close}: {table:?}");
+        }
+    });
+}
+
+#[test]
+fn a_connection_on_a_socket_that_has_served_before_brings_nothing_of_the_one_before() {
+    namespace::with_ports(HUNDRED_PORTS, || {
+        // Behind each answer something more that nobody has asked for, and the end right behind it.
+        let app = App::at(&Address::parse("127.0.0.1:3000"), |mut conn| {
+            if let Some(request) = conn.request() {
+                let line = request.head.start;
+                let length = line.len();
+                conn.send(format!(
+                    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{line}\
+                     HTTP/1.1 500 Surplus\r\nContent-Length: 0\r\n\r\n"
+                ));
+            }
+        });
+        for close in ["reset", "orderly"] {
+            let watched = Watched::to(&app.target(), &format!("close = \"{close}\""));
+            for number in 0..50 {
+                let answer = watched.proxy.get(&format!("/{number}"));
+                assert_eq!(answer.status(), 200);
+                assert_eq!(answer.text(), format!("GET /{number} HTTP/1.1"));
+            }
         }
     });
 }
