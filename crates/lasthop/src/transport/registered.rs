@@ -74,12 +74,22 @@ where
     }
 
     /// Has the event loop watch it, unless it does; errors as epoll_ctl(2), and the socket is lost then.
+    #[inline]
     fn watch(&mut self) -> io::Result<&AsyncFd<S>> {
-        if let Some(socket) = self.unwatched.take() {
-            self.watched = Some(register(socket, Interest::READABLE)?);
+        if self.unwatched.is_some() {
+            self.begin_to_watch()?;
         }
         let watched = self.watched.as_ref();
         watched.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Once for each connection; [`Self::watch`] is asked several times for each request.
+    #[cold]
+    fn begin_to_watch(&mut self) -> io::Result<()> {
+        if let Some(socket) = self.unwatched.take() {
+            self.watched = Some(register(socket, Interest::READABLE)?);
+        }
+        Ok(())
     }
 
     /// Ready once a read would return bytes, the end, or an error; or had, a moment ago.
