@@ -259,7 +259,8 @@ impl Client {
             ready!(self.stream.poll_readable(cx)).ok();
             match ready!(self.poll_fill(cx, pool, BUFFER_BYTES)) {
                 Ok(0) => self.half_closed = true,
-                Ok(_) => {}
+                // What is lent is told at the next tick, of which there is one now.
+                Ok(_) => self.watch.wind(),
                 Err(error) => return Poll::Ready(Gone::Failed(error)),
             }
         }

@@ -269,6 +269,10 @@ impl Connections {
         loop {
             // Before the sweep: slots that are sought from here on are heard of.
             let sought = slots.sought();
+            // The event loop is asked first, and whoever has heard of something runs. After the process was stopped, timers
+            // are what it wakes up with, and what has come in time would be taken for late.
+            clock.catch_up(Instant::now());
+            yield_now().await;
             let now = Instant::now();
             let swept = self.sweep(now);
             let mut late = swept.late.into_iter();

@@ -92,6 +92,11 @@ impl Watch {
         &self.table.0.bulk
     }
 
+    /// Sees to it that the worker ticks, although nobody asks for the time.
+    pub fn wind(&self) {
+        self.table.0.clock.wind();
+    }
+
     /// The time by the worker's coarse clock.
     pub fn now(&self) -> Instant {
         self.table.0.clock.now()

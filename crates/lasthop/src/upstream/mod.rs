@@ -234,7 +234,7 @@ impl Upstream {
     /// Ends a connection and keeps its socket for the next one, where that can be had at once. Has it back where it cannot.
     fn spend(&self, connection: Connection) -> Option<Connection> {
         let reset = self.settings.close == Close::Reset;
-        if !connection.stream.can_be_spent(reset) || !self.clients.has_room_for_spent() {
+        if !self.clients.has_room_for_spent() || !connection.stream.can_be_spent(reset) {
             return Some(connection);
         }
         let (stream, _hold) = connection.into_parts();

@@ -117,8 +117,13 @@ impl Pool {
             end(&oldest.connection, self.close);
             self.total.set(self.total.count - 1);
         }
+        // Looked at before it is watched: an app that closes unannounced often has by now.
         let mut cx = Context::from_waker(&self.waker);
-        if let Poll::Ready(disturbance) = connection.stream.poll_disturbed(&mut cx) {
+        let disturbance = match connection.stream.disturbance() {
+            None => connection.stream.poll_disturbed(&mut cx),
+            Some(disturbance) => Poll::Ready(disturbance),
+        };
+        if let Poll::Ready(disturbance) = disturbance {
             if disturbance == Disturbance::Spoke {
                 self.distrusted_until = Some(now + DISTRUST);
             }
@@ -161,11 +166,17 @@ impl Pool {
             let last = idle
                 .iter()
                 .rposition(|idle| idle.is_fit(now, proved, distrusted))?;
+            let idle = idle.remove(last)?;
+            self.total.set(self.total.count - 1);
+            let is_proved = idle.has_proved_to_persist(now);
             let Idle {
                 connection, due, ..
-            } = idle.remove(last)?;
-            self.total.set(self.total.count - 1);
-            if due > now && connection.stream.disturbance().is_none() {
+            } = idle;
+            // The event loop may not have been asked since the app has closed behind its answer.
+            if due > now
+                && connection.stream.disturbance().is_none()
+                && (is_proved || connection.stream.is_quiet())
+            {
                 return Some(connection);
             }
             end(&connection, self.close);
@@ -299,7 +310,41 @@ pub(super) fn end(connection: &Connection, close: Close) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
     use super::*;
+    use crate::transport::Stream;
+    use crate::upstream::Admission;
+
+    /// A new connection that has been answered once, and its other end.
+    fn answered_once(metrics: &Arc<UpstreamMetrics>) -> (Connection, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let permit = Admission::new(0, 0, 1).try_admit().unwrap();
+        let mut connection = Connection::new(Stream::unix_to_app(ours), 0, permit, metrics);
+        connection.answers = 1;
+        (connection, theirs)
+    }
+
+    #[tokio::test]
+    async fn an_app_that_closes_behind_its_first_answer_is_noticed_though_the_event_loop_was_not_asked()
+     {
+        let metrics = Arc::default();
+        let mut pool = Pool::new(1, (8, Close::Orderly), Arc::clone(&metrics));
+        let now = Instant::now();
+        let due = now + DISTRUST;
+        let (before, theirs) = answered_once(&metrics);
+        drop(theirs);
+        pool.put(before, now, due, false);
+        assert!(pool.is_empty(), "closed before it was put in");
+        let (after, theirs) = answered_once(&metrics);
+        pool.put(after, now, due, false);
+        drop(theirs);
+        assert!(pool.take(0, now, false).is_none(), "and after");
+        let (open, _theirs) = answered_once(&metrics);
+        pool.put(open, now, due, false);
+        assert!(pool.take(0, now, false).is_some());
+    }
 
     #[test]
     fn a_connection_that_waits_for_a_request_takes_184_bytes_of_the_queue() {

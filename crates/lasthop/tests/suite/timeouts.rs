@@ -36,6 +36,30 @@ fn a_head_that_does_not_come_gets_408() {
 }
 
 #[test]
+fn what_has_come_in_time_counts_although_the_process_was_stopped_beyond_it() {
+    let app = app_that_answers(Place::Tcp);
+    let proxy = Setup::to(&[&app.target()])
+        .listener("idle_timeout = \"1s\"\nheader_timeout = \"1s\"")
+        .start();
+    let mut idle = proxy.client();
+    assert_eq!(idle.request("/").status(), 200);
+    let mut half = proxy.client();
+    half.send("GET / HTTP/1.1\r\n");
+    // Both are known to the worker before it is stopped.
+    assert_eq!(proxy.get("/").status(), 200);
+    // And that it sleeps.
+    std::thread::sleep(Duration::from_millis(400)); // tidy: nothing tells
+    proxy.signal("STOP");
+    std::thread::sleep(Duration::from_millis(200)); // tidy: until all its threads have stopped
+    idle.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    half.send("Host: a\r\n\r\n");
+    std::thread::sleep(Duration::from_millis(1300)); // tidy: the time itself is what is tested
+    proxy.signal("CONT");
+    assert_eq!(idle.answer().status(), 200);
+    assert_eq!(half.answer().status(), 200);
+}
+
+#[test]
 fn a_head_that_drips_gets_408_too() {
     let app = app_that_answers(Place::Tcp);
     let proxy = with_listener(&app, "header_timeout");
