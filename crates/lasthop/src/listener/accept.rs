@@ -21,7 +21,7 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::open::BACKLOG;
-use crate::transport::{Accepted, BareSocket};
+use crate::transport::{self, Accepted, BareSocket};
 
 /// The pause after an accept for which descriptors or memory were lacking. Long enough to cost
 /// nothing, short enough that nobody notices when one is free again.
@@ -94,13 +94,8 @@ struct Accepting<'a, E> {
 ///
 /// # Errors
 /// As epoll_ctl(2).
-#[allow(
-    deprecated,
-    reason = "its successor is unsafe, for types that may change their descriptor; a socket of the standard library \
-              cannot, and `unsafe` has no place in this crate"
-)]
 pub fn register<L: Listen>(listener: L) -> io::Result<AsyncFd<L>> {
-    AsyncFd::with_interest(listener, Interest::READABLE)
+    transport::register(listener, Interest::READABLE)
 }
 
 /// Accepts on `listener`, called `name` in the log, and gives each connection to `entrance`. On a drain it

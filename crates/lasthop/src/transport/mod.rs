@@ -32,6 +32,7 @@ pub use connections::{Connections, Swept, earlier};
 pub use eviction::Evictable;
 pub use load::Load;
 pub use pipes::{PIPE_BYTES, Pipes};
+pub use registered::register;
 pub use siphon::{Filled, Siphon};
 pub use slots::{Shortage, Slot, Slots};
 pub use stream::{Disturbance, Failure, Stream};

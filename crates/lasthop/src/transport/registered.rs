@@ -209,12 +209,16 @@ where
     }
 }
 
+/// Has the event loop of this thread watch a socket that owns its descriptor, as those of the standard library do.
+///
+/// # Errors
+/// As epoll_ctl(2).
 #[expect(
     deprecated,
-    reason = "tokio asks for `unsafe` where a type could lend its descriptor and close it; the sockets of the standard \
-              library, which are all that are registered here, own theirs"
+    reason = "its successor is unsafe, for types that may lend their descriptor and close it; nothing here is of such a \
+              type, and `unsafe` has no place in this crate"
 )]
-fn register<S: AsRawFd>(socket: S, interest: Interest) -> io::Result<AsyncFd<S>> {
+pub fn register<S: AsRawFd>(socket: S, interest: Interest) -> io::Result<AsyncFd<S>> {
     AsyncFd::with_interest(socket, interest)
 }
 

@@ -86,6 +86,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut unread = Vec::with_capacity(READ_BYTES);
+    let mut upload = Vec::new();
     loop {
         if unread.len() > HEAD_BYTES_MAX || stream.read_buf(&mut unread).await? == 0 {
             return Ok(());
@@ -98,7 +99,9 @@ where
                 return stream.write_all(REFUSAL).await;
             };
             if wish.body_bytes > 0 {
-                take_upload(&mut stream, &mut unread, wish).await?;
+                let before = unread.len() - end;
+                take_upload(&mut stream, &mut upload, before, wish).await?;
+                unread.clear();
             } else {
                 unread.drain(..end);
             }
@@ -110,22 +113,23 @@ where
     }
 }
 
-/// Reads the body of a request and forgets it; nothing may follow it before it has been answered.
+/// Reads the body of a request and forgets it, of which `taken` bytes have come with the head; nothing may follow it before
+/// it has been answered.
 async fn take_upload(
     stream: &mut (impl AsyncRead + Unpin),
-    unread: &mut Vec<u8>,
+    room: &mut Vec<u8>,
+    mut taken: usize,
     wish: Wish,
 ) -> io::Result<()> {
-    let mut taken = unread.len() - wish.head_bytes;
+    if taken < wish.body_bytes {
+        room.resize(UPLOAD_READ_BYTES, 0);
+    }
     while taken < wish.body_bytes {
-        unread.clear();
-        unread.reserve(UPLOAD_READ_BYTES);
-        match stream.read_buf(unread).await? {
+        match stream.read(room).await? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             length => taken += length,
         }
     }
-    unread.clear();
     if taken > wish.body_bytes {
         return Err(io::ErrorKind::InvalidData.into());
     }

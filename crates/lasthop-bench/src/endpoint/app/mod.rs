@@ -4,20 +4,27 @@
 //! Both ends are here: `lasthop-bench app`, the hidden command that serves on one thread, and [`AppProcess`], the guard that
 //! starts it. What it answers is [`conversation`].
 
+mod connection;
 mod conversation;
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use lasthop::transport::register;
 use lasthop_kernel::limits;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
+use lasthop_kernel::listen::{accept_tcp, accept_unix};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpSocket, UnixSocket};
 use tokio::sync::oneshot;
 
+use self::connection::Connection;
 use self::conversation::Answers;
 use super::{Endpoint, PATIENCE, next_order, runtime, say};
 use crate::error::BenchError;
@@ -53,10 +60,10 @@ pub(crate) fn serve(directory: &Path) -> Result<(), BenchError> {
     })
 }
 
-/// What it listens on.
+/// What it listens on. Not tokio's listeners, whose connections are watched already, in the wrong way.
 struct Listening {
-    tcp: TcpListener,
-    unix: UnixListener,
+    tcp: AsyncFd<TcpListener>,
+    unix: AsyncFd<UnixListener>,
     address: SocketAddr,
 }
 
@@ -74,8 +81,8 @@ fn listen(unix: &Path) -> io::Result<Listening> {
     std::fs::set_permissions(unix, std::fs::Permissions::from_mode(0o666))?;
     Ok(Listening {
         address: tcp.local_addr()?,
-        tcp,
-        unix: socket.listen(BACKLOG)?,
+        tcp: register(tcp.into_std()?, Interest::READABLE)?,
+        unix: register(socket.listen(BACKLOG)?.into_std()?, Interest::READABLE)?,
     })
 }
 
@@ -88,7 +95,7 @@ impl Listening {
 
     async fn accept_tcp(&self, answers: &Rc<Answers>) {
         loop {
-            match self.tcp.accept().await {
+            match self.tcp.async_io(Interest::READABLE, accept_tcp).await {
                 Ok((stream, _)) => {
                     // Without it the second of two small answers would wait for an acknowledgement; a socket that refuses
                     // is about to fail anyway.
@@ -102,26 +109,30 @@ impl Listening {
 
     async fn accept_unix(&self, answers: &Rc<Answers>) {
         loop {
-            match self.unix.accept().await {
-                Ok((stream, _)) => spawn(stream, answers),
+            match self.unix.async_io(Interest::READABLE, accept_unix).await {
+                Ok(stream) => spawn(stream, answers),
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
         }
     }
 }
 
-/// Serves `stream` on a task that holds a clone of `answers`: its strong count says how many connections are open.
-fn spawn<S>(stream: S, answers: &Rc<Answers>)
+/// Serves `socket` on a task that holds a clone of `answers`: its strong count says how many connections are open.
+fn spawn<S>(socket: S, answers: &Rc<Answers>)
 where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: AsFd + AsRawFd + Unpin + 'static,
+    for<'a> &'a S: Read + Write,
 {
     if Rc::strong_count(answers) > CONNECTIONS_MAX {
         return;
     }
+    let Ok(connection) = Connection::new(socket) else {
+        return;
+    };
     let answers = Rc::clone(answers);
     tokio::task::spawn_local(async move {
         // An error is the peer's leaving or misbehaving; the load sees the other end of it and counts it.
-        let _ = conversation::hold(stream, &answers).await;
+        let _ = conversation::hold(connection, &answers).await;
     });
 }
 
