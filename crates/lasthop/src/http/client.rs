@@ -18,7 +18,7 @@ use crate::transport::{BUFFER_BYTES, Buffer, BufferPool, Failure, Interrupt, Str
 /// How long a client that connected before a drain, and has not asked for anything, may still do so.
 const FIRST_REQUEST_IN_A_DRAIN: Duration = Duration::from_secs(1);
 
-/// One client, from accept to close.
+/// One client, from accept to close. Boxed, since it goes to a desk and back for each request.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) stream: Stream,

@@ -35,7 +35,7 @@ impl fmt::Debug for Desks {
 
 impl Desks {
     /// A desk for the next request of `client`, which lies there until [`Desk::poll`] gives it back.
-    pub(super) fn lend(&self, client: Client, listener: &Rc<ListenerSite>) -> Desk {
+    pub(super) fn lend(&self, client: Box<Client>, listener: &Rc<ListenerSite>) -> Desk {
         let free = self.0.borrow_mut().pop();
         let desk = free.unwrap_or_else(Desk::new);
         desk.tray.set(Tray::Job(client, Rc::clone(listener)));
@@ -64,9 +64,9 @@ enum Tray {
     #[default]
     Empty,
     /// A client whose next request is to be dealt with.
-    Job(Client, Rc<ListenerSite>),
+    Job(Box<Client>, Rc<ListenerSite>),
     /// The same client afterwards, and what becomes of its connection.
-    Done(Client, After),
+    Done(Box<Client>, After),
 }
 
 impl Desk {
@@ -77,7 +77,7 @@ impl Desk {
     }
 
     /// Deals with the request; ready with its client once that is done, and then the desk is free.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Client, After)> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Box<Client>, After)> {
         let ended = self.work.as_mut().poll(cx);
         debug_assert!(ended.is_pending(), "a desk never ends");
         match self.tray.take() {

@@ -41,7 +41,7 @@ pub(super) enum After {
 /// The app's half of a tunnel.
 #[derive(Debug)]
 pub(super) struct Joined {
-    pub(super) app: Connection,
+    pub(super) app: Box<Connection>,
     pub(super) from_app: Option<Buffer>,
     pub(super) timeout: std::time::Duration,
     /// The request's account, where its log line is still to be written.

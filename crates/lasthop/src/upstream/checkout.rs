@@ -26,12 +26,12 @@ enum Admitted {
     /// The right to make a connection.
     New(Permit),
     /// A connection that another request of this worker has done with.
-    Idle(Connection),
+    Idle(Box<Connection>),
 }
 
 impl Upstream {
     /// An idle connection, if one is there for the target whose turn it is.
-    fn take_idle(&self, target: usize, need: Need) -> Option<Connection> {
+    fn take_idle(&self, target: usize, need: Need) -> Option<Box<Connection>> {
         if need.fresh {
             return None;
         }
@@ -47,7 +47,7 @@ impl Upstream {
     }
 
     /// An idle connection for one request, if there is one: the way most requests go.
-    pub fn idle_connection(&self, need: Need) -> Option<Connection> {
+    pub fn idle_connection(&self, need: Need) -> Option<Box<Connection>> {
         self.take_idle(self.next_target(), need)
     }
 
@@ -61,7 +61,7 @@ impl Upstream {
         &self,
         need: Need,
         queued: &Cell<bool>,
-    ) -> Result<Connection, ConnectError> {
+    ) -> Result<Box<Connection>, ConnectError> {
         let target = self.last_target();
         let started = Instant::now();
         let permit = match self.admission.try_admit() {
@@ -105,7 +105,7 @@ impl Upstream {
     }
 
     /// Waits for a connection that another request of this worker is done with.
-    async fn handed_over(&self, need: Need) -> Connection {
+    async fn handed_over(&self, need: Need) -> Box<Connection> {
         if !need.fresh {
             let handed_over = self.waiting.borrow_mut().join(need);
             if let Ok(connection) = handed_over.await {
@@ -154,7 +154,7 @@ impl Upstream {
     }
 
     /// An idle connection to any target; failing that, one is closed, so that its permit is free.
-    fn take_any_idle(&self, need: Need) -> Option<Connection> {
+    fn take_any_idle(&self, need: Need) -> Option<Box<Connection>> {
         let mut pool = self.pool.borrow_mut();
         let any = if need.fresh {
             None

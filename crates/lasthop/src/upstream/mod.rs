@@ -78,7 +78,7 @@ pub struct Shared {
     pub accounts: Vec<Option<Arc<Account>>>,
 }
 
-/// A connection to the app, lent to one request at a time.
+/// A connection to the app, lent to one request at a time. Boxed, since it goes through several hands for each.
 #[derive(Debug)]
 pub struct Connection {
     /// The stream itself.
@@ -112,9 +112,14 @@ impl Drop for Open {
 
 impl Connection {
     /// A new connection to a target, which counts from here on.
-    fn new(stream: Stream, target: usize, permit: Permit, metrics: &Arc<UpstreamMetrics>) -> Self {
+    fn new(
+        stream: Stream,
+        target: usize,
+        permit: Permit,
+        metrics: &Arc<UpstreamMetrics>,
+    ) -> Box<Self> {
         metrics.open.rise();
-        Self {
+        Box::new(Self {
             stream,
             target,
             answers: 0,
@@ -123,7 +128,7 @@ impl Connection {
                 _permit: permit,
                 _open: Open(Arc::clone(metrics)),
             },
-        }
+        })
     }
 
     /// The stream, and what is to be kept as long as the stream is.
@@ -172,7 +177,7 @@ impl Upstream {
     /// silent for a while, because bytes may come that belong to no answer.
     pub fn park(
         &self,
-        mut connection: Connection,
+        mut connection: Box<Connection>,
         app_timeout: Option<Duration>,
         needs_rest: bool,
     ) {
@@ -220,7 +225,7 @@ impl Upstream {
     }
 
     /// Ends a connection whose answer is complete and that is not to be used again, because the app has said so.
-    pub fn dismiss(&self, connection: Connection) {
+    pub fn dismiss(&self, connection: Box<Connection>) {
         let Some(connection) = self.spend(connection) else {
             return;
         };
@@ -232,7 +237,7 @@ impl Upstream {
     }
 
     /// Ends a connection and keeps its socket for the next one, where that can be had at once. Has it back where it cannot.
-    fn spend(&self, connection: Connection) -> Option<Connection> {
+    fn spend(&self, connection: Box<Connection>) -> Option<Box<Connection>> {
         let reset = self.settings.close == Close::Reset;
         if !self.clients.has_room_for_spent() || !connection.stream.can_be_spent(reset) {
             return Some(connection);

@@ -18,7 +18,7 @@ const HANDED_IN_A_ROW_MAX: u32 = 4;
 /// The waiting requests, first in first out.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    requests: VecDeque<(Need, oneshot::Sender<Connection>)>,
+    requests: VecDeque<(Need, oneshot::Sender<Box<Connection>>)>,
     handed_in_a_row: u32,
 }
 
@@ -37,14 +37,14 @@ pub(super) enum Offered {
     /// A request has it.
     Taken,
     /// Nobody needs it now.
-    Idle(Connection),
+    Idle(Box<Connection>),
     /// It is to be closed, so that its permit is free.
-    Unwanted(Connection),
+    Unwanted(Box<Connection>),
 }
 
 impl Waiting {
     /// Joins the queue. Dropping the receiver leaves it.
-    pub(super) fn join(&mut self, need: Need) -> oneshot::Receiver<Connection> {
+    pub(super) fn join(&mut self, need: Need) -> oneshot::Receiver<Box<Connection>> {
         self.forget_those_gone();
         let (sender, handed_over) = oneshot::channel();
         self.requests.push_back((need, sender));
@@ -52,7 +52,7 @@ impl Waiting {
     }
 
     /// Offers a connection.
-    pub(super) fn offer(&mut self, connection: Connection, missed: Missed) -> Offered {
+    pub(super) fn offer(&mut self, connection: Box<Connection>, missed: Missed) -> Offered {
         self.forget_those_gone();
         let Some((need, _)) = self.requests.front() else {
             self.handed_in_a_row = 0;

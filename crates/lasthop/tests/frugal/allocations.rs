@@ -37,12 +37,12 @@ const REQUESTS: &[(Kind, usize, usize)] = &[
     (Kind::Post, 0, 0),
     (Kind::Chunked, 0, 0),
     (Kind::Large, 1, 1),
-    (Kind::Closing, 5, 5),
+    (Kind::Closing, 6, 6),
     (Kind::Tunnelled, 2, 2),
 ];
 
 /// A client that comes, makes one small request and goes.
-const CLIENT_MAX: usize = 9;
+const CLIENT_MAX: usize = 10;
 
 /// A client that comes, gets a tunnel and goes. What is between the two ends of the old one is freed while the new one is
 /// made, so the figure varies: 14 to 17 today.

@@ -31,7 +31,7 @@ pub(super) struct Exchange<'a> {
     pub(super) request: &'a mut Request,
     manner: &'a mut Manner,
     pub(super) account: &'a mut Account,
-    app: Option<Connection>,
+    app: Option<Box<Connection>>,
     app_input: Option<Buffer>,
     scan: HeadScan,
     download: Download,
@@ -73,7 +73,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Uses `app` from here on.
-    pub(super) fn take(&mut self, mut app: Connection) {
+    pub(super) fn take(&mut self, mut app: Box<Connection>) {
         self.account.takes(&mut app, &self.request.upstream);
         self.app = Some(app);
     }
