@@ -10,8 +10,8 @@ use lasthop_http1::refusal::Refusal;
 use super::body::{Body, BodyError};
 use super::client::Client;
 use super::fault::{Fault, Gone};
-use crate::relay::Outbox;
-use crate::transport::{BUFFER_BYTES, BufferPool, Pace, Stream};
+use crate::relay::{Outbox, SPLICED_MIN};
+use crate::transport::{BUFFER_BYTES, BufferPool, PIPE_BYTES, Pace, Stream};
 
 /// A request being sent to its app.
 #[derive(Debug)]
@@ -166,8 +166,7 @@ impl Upload {
                 break;
             }
             let held_max = self.body_bytes_held_max();
-            // As sent, not as received: chunks of one byte weigh six times what they carry.
-            if self.outbox.is_retained() && self.outbox.held() > self.head_bytes + held_max {
+            if self.outbox.is_retained() && self.outgrows(held_max) {
                 self.outbox.release();
             }
             let room = held_max
@@ -177,7 +176,11 @@ impl Upload {
             if room == 0 || is_large && self.outbox.empties_first() {
                 return Poll::Pending;
             }
-            let spliced_max = if is_large { room } else { 0 };
+            // What a pipe may hold is its own: it counts as that much, whatever is in it.
+            let spliced_max = match is_large && held_max >= SPLICED_MIN {
+                true => PIPE_BYTES,
+                false => 0,
+            };
             let before = self.body.received();
             ready!(self.poll_receive(cx, client, spliced_max)).map_err(UploadError::Client)?;
             *moved = true;
@@ -185,6 +188,17 @@ impl Upload {
         }
         self.pace.pause(cx, client.watch.bulk());
         Poll::Pending
+    }
+
+    /// Whether what is retained is more than `held_max` besides the head, or fills that and more is sure to come.
+    fn outgrows(&self, held_max: usize) -> bool {
+        // As sent, not as received: chunks of one byte weigh six times what they carry.
+        let held = self.outbox.held();
+        let fitting = self.head_bytes + held_max;
+        let coming = || self.body.left().unwrap_or(0);
+        let is_full = held_max >= SPLICED_MIN && held >= held_max;
+        // One more read may still make it whole.
+        held > fitting || is_full && coming() > (fitting - held).max(BUFFER_BYTES) as u64
     }
 
     fn poll_receive(
@@ -236,5 +250,38 @@ impl Upload {
     /// An answer has begun: there will be no second attempt, so sent bytes need not be kept.
     pub(super) fn commit(&mut self) {
         self.outbox.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUFFER: usize = 64 * 1024;
+    const HEAD: &[u8] = b"PUT / HTTP/1.1\r\n\r\n";
+
+    /// An upload of which `there` bytes of the body have come and `left` are to come.
+    fn upload(there: usize, left: u64) -> Upload {
+        let pool = BufferPool::new(1 << 20);
+        let mut upload = Upload::new(Body::sized(left), &pool, BUFFER, 0);
+        upload.push_head(HEAD);
+        upload.outbox.push(&vec![b'x'; there]);
+        upload
+    }
+
+    #[test]
+    fn a_body_that_nearly_fits_into_the_buffer_is_retained_and_a_longer_one_no_longer_than_it_must()
+    {
+        let full = BUFFER - HEAD.len();
+        let rest = HEAD.len() as u64;
+        assert!(!upload(full, rest).outgrows(BUFFER), "it will fit");
+        let one_read = BUFFER_BYTES as u64;
+        assert!(!upload(full, one_read).outgrows(BUFFER), "or nearly");
+        assert!(upload(full, one_read + 1).outgrows(BUFFER), "it will not");
+        let more = one_read + 2;
+        assert!(!upload(full - 1, more).outgrows(BUFFER), "not yet full");
+        assert!(upload(1, 0).outgrows(0), "there is no room for any");
+        assert!(!upload(0, 10).outgrows(0), "a head is always kept");
+        assert!(!upload(4096, 1).outgrows(4096), "it will fit");
     }
 }

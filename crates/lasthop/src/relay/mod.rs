@@ -5,5 +5,5 @@
 mod outbox;
 mod tunnel;
 
-pub use outbox::{LARGE_BYTES, Outbox};
+pub use outbox::{LARGE_BYTES, Outbox, SPLICED_MIN};
 pub use tunnel::{Direction, Side, Tunnel, TunnelEnd};

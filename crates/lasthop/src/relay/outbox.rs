@@ -25,7 +25,7 @@ const COPIED_BYTES_MAX: usize = 2 * 1024;
 pub const LARGE_BYTES: u64 = 64 * 1024;
 
 /// Fewer bytes than this are read and not spliced, even of a large transfer.
-const SPLICED_MIN: usize = 64 * 1024;
+pub const SPLICED_MIN: usize = 64 * 1024;
 
 /// Bytes that are gathered before they are written while a stream brings whole buffers.
 const GATHERED_MAX: usize = 64 * 1024;
