@@ -92,6 +92,17 @@ pub struct Connection {
     hold: Hold,
 }
 
+/// What the request that gives a connection back says of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Parting {
+    /// What the app said in `Keep-Alive: timeout`.
+    pub app_timeout: Option<Duration>,
+    /// Bytes may come that belong to no answer, so it is not used again before it has been silent for a while.
+    pub needs_rest: bool,
+    /// The request must not be sent twice, so not every connection would have done for it ([`Need::sure`]).
+    pub was_choosy: bool,
+}
+
 /// What goes with a connection and is given back with it: the right to exist, where connections
 /// are bounded, and its place in the count.
 #[derive(Debug)]
@@ -172,21 +183,14 @@ impl Upstream {
         }
     }
 
-    /// Takes a connection back that is ready for another request. `app_timeout` is what the app
-    /// said in `Keep-Alive: timeout`. One that needs a rest is not used again before it has been
-    /// silent for a while, because bytes may come that belong to no answer.
-    pub fn park(
-        &self,
-        mut connection: Box<Connection>,
-        app_timeout: Option<Duration>,
-        needs_rest: bool,
-    ) {
+    /// Takes a connection back that is ready for another request.
+    pub fn park(&self, mut connection: Box<Connection>, parting: Parting) {
         connection.answers = connection.answers.saturating_add(1);
         let missed = Missed {
             permits: self.admission.short_of_permits(),
             port_elsewhere: self.is_port_missed_elsewhere() && connection.stream.lease().is_some(),
         };
-        if needs_rest {
+        if parting.needs_rest {
             if missed.permits > 0 {
                 // Somebody waits for the permit that would rest with it.
                 return pool::end(&connection, self.settings.close);
@@ -207,16 +211,17 @@ impl Upstream {
             }
         }
         let mut timeout = self.settings.keepalive.timeout;
-        if let Some(app_timeout) = app_timeout {
+        if let Some(app_timeout) = parting.app_timeout {
             timeout = timeout.min(app_timeout.saturating_sub(KEEP_ALIVE_MARGIN));
         }
         if timeout == Duration::ZERO {
             return pool::end(&connection, self.settings.close);
         }
         let now = self.clock.now();
+        let is_roomy = self.clients.slots().is_roomy();
         self.pool
             .borrow_mut()
-            .put(connection, now, now + timeout, needs_rest);
+            .put(connection, (now, now + timeout), parting, is_roomy);
     }
 
     /// Whether requests of other workers find no source port.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use lasthop_ports::Lease;
 
-use super::Connection;
+use super::{Connection, Parting};
 use crate::config::Close;
 use crate::observe::metrics::UpstreamMetrics;
 use crate::transport::{Disturbance, TICK, earlier};
@@ -26,6 +26,9 @@ const LEAVING_TIME: Duration = Duration::from_secs(1);
 
 /// Connections that may wait for that at once; beyond, we close first.
 const LEAVING_MAX: usize = 1024;
+
+/// Connections beyond those that may stay that are closed at a tick. Some 3 ms over TCP, which requests wait for.
+const CLOSED_AT_ONCE_MAX: usize = 256;
 
 /// Idle connections, by target. Bounded over all targets.
 #[derive(Debug)]
@@ -46,12 +49,15 @@ pub(super) struct Pool {
 #[derive(Debug)]
 struct Total {
     count: usize,
+    /// The fewest there were at any time since the last tick: so many were not needed.
+    fewest: usize,
     metrics: Arc<UpstreamMetrics>,
 }
 
 impl Total {
     fn set(&mut self, count: usize) {
         self.count = count;
+        self.fewest = self.fewest.min(count);
         self.metrics.idle.set(count as u64);
     }
 }
@@ -92,25 +98,41 @@ impl Pool {
             by_target: (0..targets).map(|_| VecDeque::new()).collect(),
             leaving: VecDeque::new(),
             close,
-            total: Total { count: 0, metrics },
+            total: Total {
+                count: 0,
+                fewest: 0,
+                metrics,
+            },
             idle_max,
             distrusted_until: None,
             waker: Waker::noop().clone(),
         }
     }
 
-    /// Puts a connection in at `now` until `due`. Where the pool is full the oldest one of the same target
-    /// makes room, or else the new one is closed.
+    /// Puts a connection in at `now` until `due`.
+    ///
+    /// Where the pool is full and it would do for the next request of the kind that had it, it stays all the same until a tick
+    /// has passed in which it was not needed, as long as descriptors are to spare (`is_roomy`): a worker has the answers to a
+    /// thousand clients in one moment and their next requests in another. Otherwise the oldest one of the same target makes
+    /// room, or else the new one is closed. So is one that has yet to prove that the app keeps it: the oldest will have
+    /// first. If it went, requests that must not be sent twice would not find any that has, and have a new one each.
     pub(super) fn put(
         &mut self,
         mut connection: Box<Connection>,
-        now: Instant,
-        due: Instant,
-        needs_rest: bool,
+        (now, due): (Instant, Instant),
+        parting: Parting,
+        is_roomy: bool,
     ) {
+        let Parting {
+            needs_rest,
+            was_choosy,
+            ..
+        } = parting;
+        let is_proved = connection.answers > 1;
+        let is_fit = (is_proved || !was_choosy) && !needs_rest && !self.is_distrusted(now);
         let idle = &mut self.by_target[connection.target];
-        if self.total.count >= self.idle_max {
-            let Some(oldest) = idle.pop_front() else {
+        if self.total.count >= self.idle_max && !(is_fit && is_roomy && self.idle_max > 0) {
+            let Some(oldest) = is_proved.then(|| idle.pop_front()).flatten() else {
                 end(&connection, self.close);
                 return;
             };
@@ -243,7 +265,8 @@ impl Pool {
         self.total.count == 0 && self.leaving.is_empty()
     }
 
-    /// Closes what is past its time. Returns when the next one will be.
+    /// Closes what is past its time, and the oldest of those that are too many and were not needed since the last tick.
+    /// Returns when there will be something to close.
     pub(super) fn expire(&mut self, now: Instant) -> Option<Instant> {
         let close = self.close;
         let mut next = None;
@@ -256,6 +279,16 @@ impl Pool {
             }
             stays
         });
+        let unneeded = self.total.fewest.saturating_sub(self.idle_max);
+        for _ in 0..unneeded.min(CLOSED_AT_ONCE_MAX) {
+            if let Some(oldest) = self.pop_oldest(|_| true) {
+                end(&oldest, close);
+            }
+        }
+        self.total.fewest = self.total.count;
+        if self.total.count > self.idle_max {
+            next = earlier(next, Some(now + TICK));
+        }
         while self.leaving.front().is_some_and(|(_, due)| *due <= now) {
             if let Some((connection, _)) = self.leaving.pop_front() {
                 end(&connection, close);
@@ -321,6 +354,12 @@ mod tests {
     use crate::transport::Stream;
     use crate::upstream::Admission;
 
+    const POST: Parting = Parting {
+        app_timeout: None,
+        needs_rest: false,
+        was_choosy: true,
+    };
+
     /// A new connection that has been answered once, and its other end.
     fn answered_once(metrics: &Arc<UpstreamMetrics>) -> (Box<Connection>, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
@@ -340,15 +379,69 @@ mod tests {
         let due = now + DISTRUST;
         let (before, theirs) = answered_once(&metrics);
         drop(theirs);
-        pool.put(before, now, due, false);
+        pool.put(before, (now, due), POST, true);
         assert!(pool.is_empty(), "closed before it was put in");
         let (after, theirs) = answered_once(&metrics);
-        pool.put(after, now, due, false);
+        pool.put(after, (now, due), POST, true);
         drop(theirs);
         assert!(pool.take(0, now, false).is_none(), "and after");
         let (open, _theirs) = answered_once(&metrics);
-        pool.put(open, now, due, false);
+        pool.put(open, (now, due), POST, true);
         assert!(pool.take(0, now, false).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_full_pool_keeps_those_that_will_have_proved_themselves_first() {
+        let metrics = Arc::default();
+        let mut pool = Pool::new(1, (2, Close::Orderly), Arc::clone(&metrics));
+        let now = Instant::now();
+        let due = now + DISTRUST;
+        let mut theirs = Vec::new();
+        for _ in 0..4 {
+            let (connection, other) = answered_once(&metrics);
+            pool.put(connection, (now, due), POST, true);
+            theirs.push(other);
+            let (ours, other) = answered_once(&metrics);
+            pool.put(ours, (now + TICK, due), POST, true);
+            theirs.push(other);
+        }
+        let rested = now + 2 * TICK;
+        assert!(pool.take(0, rested, true).is_some(), "the first has rested");
+        let (mut proved, _other) = answered_once(&metrics);
+        proved.answers = 2;
+        pool.put(proved, (rested, due), POST, false);
+        assert_eq!(pool.total.count, 2);
+    }
+
+    #[tokio::test]
+    async fn more_than_may_stay_do_so_until_they_have_not_been_needed_for_a_tick() {
+        let metrics = Arc::default();
+        let mut pool = Pool::new(1, (2, Close::Orderly), Arc::clone(&metrics));
+        let now = Instant::now();
+        let due = now + DISTRUST;
+        let mut theirs = Vec::new();
+        let mut put = |pool: &mut Pool, is_roomy| {
+            let (mut connection, other) = answered_once(&metrics);
+            connection.answers = 2;
+            pool.put(connection, (now, due), POST, is_roomy);
+            theirs.push(other);
+        };
+        for _ in 0..5 {
+            put(&mut pool, true);
+        }
+        assert_eq!(pool.total.count, 5, "in one moment");
+        pool.put(answered_once(&Arc::default()).0, (now, due), POST, true);
+        assert_eq!(pool.total.count, 5, "a POST could not have it");
+        assert_eq!(pool.expire(now + TICK), Some(now + 2 * TICK));
+        assert_eq!(pool.total.count, 5, "not a tick has passed");
+        let taken = pool.take(0, now, false).unwrap();
+        pool.put(taken, (now, due), POST, true);
+        assert_eq!(pool.expire(now + 2 * TICK), Some(now + 3 * TICK));
+        assert_eq!(pool.total.count, 3, "one was needed, two were not");
+        assert_eq!(pool.expire(now + 3 * TICK), Some(due));
+        assert_eq!(pool.total.count, 2);
+        put(&mut pool, false);
+        assert_eq!(pool.total.count, 2, "where descriptors are scarce");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The pool of connections to the app: which one is taken, which one leaves, and what may be sent twice.
 
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
 
 use crate::support::misbehave::{app_that_answers, app_that_closes_after_each_answer};
 use crate::support::{App, Gate, Lasthop, PATIENCE, Place, Setup};
@@ -85,6 +87,111 @@ fn no_more_idle_connections_are_kept_than_allowed() {
     // Either of the two may go; one must.
     told.recv_timeout(PATIENCE)
         .expect("one of two idle connections is closed");
+}
+
+/// What one target does says nothing of another, nor what it does after a GET of what it does after a POST.
+#[test]
+fn a_post_takes_no_connection_that_was_answered_once_and_a_moment_ago_whatever_others_did() {
+    for place in [Place::Tcp, Place::Unix] {
+        let keeps = app_that_answers(place);
+        let (tell, told) = channel();
+        let other = App::on(place, move |mut conn| {
+            let mut answered = None;
+            while conn.request().is_some() {
+                if let Some(first) = answered.replace(Instant::now()) {
+                    // The test may be over.
+                    let _ = tell.send(Instant::now() - first);
+                    break;
+                }
+                conn.answer("ok");
+            }
+        });
+        let proxy = Setup::to(&[&keeps.target(), &other.target()])
+            .server("workers = 1")
+            .start();
+        for _ in 0..4 {
+            assert_eq!(proxy.get("/").status(), 200);
+        }
+        // A GET may have any connection, and is sent once more.
+        while told.try_recv().is_ok() {}
+        let mut client = proxy.client();
+        for _ in 0..20 {
+            client.exchange(POST);
+        }
+        // Silent for two ticks is as good as kept, and on a busy host that much time may pass.
+        let soonest = told.try_iter().min();
+        assert!(
+            soonest.is_none_or(|gap| gap >= Duration::from_millis(100)),
+            "{soonest:?}"
+        );
+    }
+}
+
+#[test]
+fn requests_that_come_at_once_again_and_again_keep_their_connections_beyond_the_bound() {
+    const AT_ONCE: usize = 12;
+    let all_there = Arc::new(Barrier::new(AT_ONCE));
+    let (tell, told) = channel();
+    let app = App::scripted(move |mut conn| {
+        while conn.request().is_some() {
+            all_there.wait();
+            conn.answer("ok");
+        }
+        // The test may be over.
+        let _ = tell.send(conn.number);
+    });
+    let proxy = Setup::to(&[&app.target()])
+        .upstream("keepalive = { idle = 2, timeout = \"60s\" }")
+        .server("workers = 1")
+        .start();
+    let mut clients: Vec<_> = (0..AT_ONCE).map(|_| proxy.client()).collect();
+    let mut round = || {
+        for client in &mut clients {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+        for client in &mut clients {
+            assert_eq!(client.answer().status(), 200);
+        }
+    };
+    // The two that are kept of the first round have answered twice after the second: the app is known to keep them.
+    round();
+    round();
+    round();
+    let before = app.accepted();
+    // Some may have to wait for more than a tick, on a busy host.
+    for _ in 0..20 {
+        round();
+    }
+    let made = app.accepted() - before;
+    assert!(made <= 2 * AT_ONCE, "{made} for {} requests", 20 * AT_ONCE);
+    // Those before the last round's have gone on the way.
+    let gone = app.accepted() - 2;
+    for _ in 0..gone {
+        told.recv_timeout(PATIENCE)
+            .expect("two stay, and the others are closed soon after");
+    }
+}
+
+#[test]
+fn posts_that_come_thick_and_fast_share_connections_once_the_app_has_kept_one() {
+    for place in [Place::Tcp, Place::Unix] {
+        let app = app_that_answers(place);
+        let proxy = Setup::to(&[&app.target()])
+            .upstream("keepalive = { idle = 4, timeout = \"60s\" }")
+            .start();
+        let mut client = proxy.client();
+        // At first nothing is known of the app, and none of those four connections is older than a few POSTs. It is known
+        // once one of them has been silent for two ticks of the proxy's clock, 300 ms at the most.
+        let settled = Instant::now() + Duration::from_millis(600);
+        while Instant::now() < settled {
+            assert_eq!(client.exchange(POST).status(), 200);
+        }
+        let before = app.accepted();
+        for _ in 0..200 {
+            assert_eq!(client.exchange(POST).status(), 200);
+        }
+        assert_eq!(app.accepted(), before);
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ use super::request::{Manner, Request};
 use super::site::ListenerSite;
 use super::upload::{UploadError, WaitsFor};
 use crate::transport::{Buffer, Failure, Pace};
-use crate::upstream::Connection;
+use crate::upstream::{Connection, Parting};
 
 /// A request and its answer in flight.
 pub(super) struct Exchange<'a> {
@@ -232,7 +232,12 @@ impl<'a> Exchange<'a> {
         }
         let upstream = &self.request.upstream;
         if answer.app_persists {
-            upstream.park(app, answer.app_timeout, answer.app_needs_rest);
+            let parting = Parting {
+                app_timeout: answer.app_timeout,
+                needs_rest: answer.app_needs_rest,
+                was_choosy: !self.request.is_idempotent,
+            };
+            upstream.park(app, parting);
         } else {
             upstream.dismiss(app);
         }
