@@ -11,14 +11,14 @@ use super::facts::{Facts, Listening, PortFacts, TargetFacts};
 use crate::config::Upstream;
 
 /// Memory of this program for a tunnel, both sides of it (docs/benchmarks.md, memory-tunnel).
-const PROGRAM_BYTES: u64 = 2_800;
+const PROGRAM_BYTES: u64 = 1_200;
 
 /// Memory of the kernel for one end of an idle TCP connection: a quarter of what all four of a connection through the
 /// proxy take (docs/benchmarks.md, "Connections held at once").
-const TCP_SOCKET_BYTES: u64 = 4_900;
+const TCP_SOCKET_BYTES: u64 = 5_100;
 
 /// As above, for one end of a connection over a Unix socket: half of what is left without the two ends of the client's.
-const UNIX_SOCKET_BYTES: u64 = 3_600;
+const UNIX_SOCKET_BYTES: u64 = 3_700;
 
 /// Descriptors of this process for a connection that is passed on: the client's and the app's.
 pub(super) const DESCRIPTORS_EACH: u32 = 2;

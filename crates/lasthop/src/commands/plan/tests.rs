@@ -150,7 +150,7 @@ upstream app
   at once                connections
     source ports                 686  the sum above
     descriptors                9,950  (20,000 - 100 for everything else) / 2, for all upstreams (LimitNOFILE)
-    memory                    61,356  1,073 MB available / 17,500 bytes, the app's own not counted
+    memory                    65,075  1,073 MB available / 16,500 bytes, the app's own not counted
     max_connections                -  none is set
   first to bind: source ports, at 686
   for more: net.ipv4.ip_local_port_range = \"1024 65535\" gives each pair more ports: then 9,950 connections, by descriptors
@@ -173,7 +173,7 @@ upstream app
   at once                connections
     source ports                   -  a Unix socket needs none
     descriptors                9,950  (20,000 - 100 for everything else) / 2, for all upstreams (LimitNOFILE)
-    memory                    72,063  1,073 MB available / 14,900 bytes, the app's own not counted
+    memory                    78,375  1,073 MB available / 13,700 bytes, the app's own not counted
     max_connections              100  of the upstream, over all workers
   first to bind: max_connections, at 100
   for more: a higher max_connections in [[upstream]] app, if the app can take more at once
