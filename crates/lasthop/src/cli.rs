@@ -145,7 +145,7 @@ Exit status: 0 done, 1 failed at run time, 2 wrong usage or configuration; docto
 
 const RUN_EXAMPLES: &str = "\
 An ADDR is IP:PORT, [IP6]:PORT or unix:/path (options ?mode=0660&owner=user&group=group).
-A TARGET is IP:PORT, [IP6]:PORT, unix:/path or unix:@name (abstract).
+A TARGET is IP:PORT, [IP6]:PORT, CIDR:PORT, unix:/path or unix:@name (abstract).
 
 Examples:
   lasthop run
@@ -153,7 +153,7 @@ Examples:
   lasthop run --listen 127.0.0.1:8080 --to 127.0.0.1:3000 --to 127.0.0.1:3001
   lasthop run --listen 'unix:/run/lasthop/web.sock?mode=0660&group=www-data' --to unix:/run/app.sock
 
-Signals: SIGTERM and SIGINT drain with a deadline, a second one stops at once.";
+Signals: SIGTERM and SIGINT drain with a deadline, a second one stops at once; SIGUSR1 opens the access log anew.";
 
 const DOCTOR_EXAMPLES: &str = "\
 It changes nothing, works for any proxy, and needs no privileges; run it as root to see who owns what.

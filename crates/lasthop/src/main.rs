@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use lasthop::cli::{self, Command, DemoOptions, DoctorOptions, RunFrom, TopOptions};
@@ -89,6 +89,10 @@ fn complain(text: &str, exit: Exit) -> Exit {
 fn report(outcome: Result<(), commands::ReportError>) -> Exit {
     match outcome {
         Ok(()) => Exit::Done,
+        // Whoever reads has had enough, as `head` has.
+        Err(commands::ReportError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => {
+            Exit::Failed
+        }
         Err(error) => complain(&error.to_string(), error.exit()),
     }
 }

@@ -107,8 +107,7 @@ pub(crate) fn present(path: &str) -> Vec<Remedy> {
 /// Ways to have somebody listen at `path`, where a file is left of one who did.
 pub(crate) fn served(path: &str) -> Vec<Remedy> {
     let mut remedies = Vec::new();
-    let again =
-        "Start the app again. gunicorn, uvicorn and PHP-FPM take the old file away themselves.";
+    let again = "gunicorn, uvicorn and PHP-FPM take the old file away themselves.";
     remedies.push(Remedy {
         title: "Start the app again".to_owned(),
         steps: vec![words(again)],

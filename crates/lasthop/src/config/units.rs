@@ -10,7 +10,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
     /// No digits, or something else before the unit.
-    #[error("\"{0}\" does not begin with a whole number")]
+    #[error("\"{0}\" does not begin with a whole number, and none is negative")]
     Number(String),
     /// A fraction, in digits.
     #[error("\"{text}\": whole numbers only, {right}")]

@@ -29,6 +29,11 @@ pub(super) fn summary(findings: Option<&[Finding]>) -> Html {
     for (number, severity) in parts.into_iter().filter(|(number, _)| *number > 0) {
         html.raw(if is_first { "" } else { ", " });
         html.text(number).raw(" ").text(severity);
+        // "critical" has no plural.
+        html.raw(match (number, severity) {
+            (1, _) | (_, Severity::Critical) => "",
+            _ => "s",
+        });
         is_first = false;
     }
     html.raw(". ").text(&worst.headline);

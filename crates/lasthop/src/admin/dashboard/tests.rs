@@ -146,7 +146,7 @@ fn the_summary_counts_by_severity_and_says_what_is_worst() {
     ];
     found[0].headline = "the worst".to_owned();
     let said = |found: Option<&[Finding]>| findings::summary(found).into_string();
-    assert_eq!(said(Some(&found)), "1 critical, 2 warning. the worst");
+    assert_eq!(said(Some(&found)), "1 critical, 2 warnings. the worst");
     assert!(said(Some(&[])).starts_with("Nothing is wrong"));
     assert!(said(None).contains("under way"));
 }

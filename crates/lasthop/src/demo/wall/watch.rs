@@ -74,9 +74,10 @@ pub(super) async fn watch(
     looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         looks.tick().await;
-        let at = begun.elapsed();
         let towards = spawn_blocking(move || ports::towards(app));
         let ports = towards.await.map_err(io::Error::other).flatten()?;
+        // Afterwards: on a busy host the look itself may take a while.
+        let at = begun.elapsed();
         let refused = tally.borrow().refused;
         seen(Sample {
             at,
