@@ -82,7 +82,7 @@ fn a_quick_run_writes_every_reading_in_every_form() {
     let markdown = fs::read_to_string(markdown).unwrap();
     assert!(markdown.contains("### memory-tunnel") && markdown.contains("](b.svg)"));
     assert!(
-        markdown.contains("| memory-idle ") && text.contains("What is promised"),
+        markdown.contains("| memory-idle ") && text.contains("What is aimed at"),
         "{text}"
     );
     let bars = fs::read_to_string(svg).unwrap().matches("<rect ").count();

@@ -55,7 +55,7 @@ fn legend(section: &Section) -> &'static str {
         }
         Readings::Latency(_) => {
             "Open loop, the same rate for all; reached is how many answers came each second; late is what the load generator itself sent more than a millisecond late, \
-             overloaded is a proxy that did not answer everything within a second of the end."
+             overloaded, where it stands in the place of a figure, is a proxy that did not answer everything within a second of the end."
         }
         Readings::Workers(_) => {
             "One worker has a core to itself; two have both, of which one is also the app's and the load's: requests a second \
@@ -64,7 +64,7 @@ fn legend(section: &Section) -> &'static str {
         }
         Readings::Connect(_) => {
             "CPU is the proxy's time on its core for one set-up, the others are from the client's connect() to the 101; many/few \
-             is how many times as dear a set-up becomes. `lasthop-bench fill` has the whole curve, and what is past the last port."
+             is how many times as dear a set-up becomes. two rounds at most. `lasthop-bench fill` has the whole curve, and what is past the last port."
         }
         Readings::Memory(_) => {
             "The difference between the readings with all and with no connection held, divided by their number. What nginx and \

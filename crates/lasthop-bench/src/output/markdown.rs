@@ -16,7 +16,8 @@ pub(crate) fn section(report: &Report) -> String {
     // Writing to a String cannot fail, here and below.
     let _ = writeln!(text, "{}.\n", capitalised(&report.method()));
     if let Some(promises) = summary::promises(report) {
-        text.push_str("What lasthop promises, as medians of its figures or of their ratios within each round:\n\n");
+        text.push_str("What lasthop aims at, as medians of its figures or of their ratios within each round. The better is nginx or HAProxy, whichever was \
+             cheaper in that round:\n\n");
         write_table(&mut text, &promises);
         text.push('\n');
     }

@@ -40,7 +40,7 @@ pub(crate) fn render(report: &Report) -> String {
         write_table(&mut text, &multiples);
     }
     if let Some(promises) = summary::promises(report) {
-        text.push_str("\nWhat is promised\n");
+        text.push_str("\nWhat is aimed at\n");
         write_table(&mut text, &promises);
     }
     let _ = writeln!(text, "\n{}.", report.disturbance());
