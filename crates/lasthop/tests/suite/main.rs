@@ -44,6 +44,7 @@ mod prometheus;
 mod real_apps;
 mod requests_refused;
 mod restart;
+mod retries;
 mod reuse;
 mod routes;
 mod sampler;
