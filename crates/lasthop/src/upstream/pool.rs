@@ -27,7 +27,8 @@ const LEAVING_TIME: Duration = Duration::from_secs(1);
 /// Connections that may wait for that at once; beyond, we close first.
 const LEAVING_MAX: usize = 1024;
 
-/// Connections beyond those that may stay that are closed at a tick. Some 3 ms over TCP, which requests wait for.
+/// Connections beyond those that may stay that are closed at a tick: requests wait meanwhile. Also the default of those that
+/// may stay, which have always been closed at once when their time was over.
 const CLOSED_AT_ONCE_MAX: usize = 256;
 
 /// Idle connections, by target. Bounded over all targets.
