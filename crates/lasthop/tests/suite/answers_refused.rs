@@ -4,7 +4,9 @@ use crate::support::misbehave::{
     app_that_closes_early, app_that_says, app_that_says_and_closes, app_that_says_and_resets,
 };
 use crate::support::wire::Wire;
-use crate::support::{Answer, App, Client, Ending, Lasthop, Place, Setup, TempDir, pattern};
+use crate::support::{
+    Answer, App, Client, Ending, Gate, Lasthop, Place, QUIET, Setup, TempDir, pattern,
+};
 
 /// Asks once; the answer must be a 502, and the connection to the app must not be used again.
 fn refused(answer: impl Into<Vec<u8>>) -> Answer {
@@ -303,11 +305,14 @@ fn nothing_is_written_behind_an_interim_answer_that_is_only_half_out() {
     );
     for place in [Place::Tcp, Place::Unix] {
         let hints = hints.clone();
+        let torn = Gate::closed();
+        let may_close = torn.clone();
         let app = App::scripted(move |mut conn| {
             if conn.request().is_some() {
                 for _ in 0..90 {
                     conn.send(&hints);
                 }
+                may_close.wait();
             }
         });
         let dir = TempDir::new();
@@ -325,6 +330,11 @@ fn nothing_is_written_behind_an_interim_answer_that_is_only_half_out() {
         connected.expect("a connection");
         let mut client = Client(Wire::new(socket));
         client.send(GET);
+        // The proxy has read them all, and written what the client's socket takes. Had the app closed before, nothing
+        // would have been written yet, and a refusal would be in place.
+        client.0.wait_for_bytes();
+        std::thread::sleep(2 * QUIET); // tidy: how far the proxy has read is not to be seen from outside
+        torn.open();
         // The app has closed without an answer, and the proxy knows, before the client reads the first byte.
         proxy.logs(&["http_response_incomplete"]);
         let (bytes, ending) = client.0.rest();

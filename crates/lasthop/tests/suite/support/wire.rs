@@ -1,6 +1,7 @@
 //! One end of a connection, read strictly and never for longer than [`PATIENCE`]. Clients and apps both stand on it.
 
 use std::io::{ErrorKind, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -234,6 +235,13 @@ impl Wire {
     pub(crate) fn drain(&mut self) {
         let mut scratch = [0; 64 * 1024];
         while matches!((&*self.socket).read(&mut scratch), Ok(1..)) {}
+    }
+
+    /// Waits until there is something to read, and leaves it there.
+    pub(crate) fn wait_for_bytes(&self) {
+        let mut byte = [MaybeUninit::uninit(); 1];
+        let there = self.socket.peek(&mut byte).expect("something to read");
+        assert_eq!(there, 1, "the other side has closed");
     }
 
     /// Whether nothing at all comes for so long: no byte, no end.
