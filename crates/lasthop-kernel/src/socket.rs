@@ -5,7 +5,7 @@
 
 use crate::option::{peer_ucred, set_unsent_max, tcp_info_state};
 use socket2::SockRef;
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -39,6 +39,16 @@ pub fn pending_input(socket: &impl AsFd) -> Peek {
             Err(error) => return Peek::Error(error.kind()),
         }
     }
+}
+
+/// Writes from `slices` in one call and says that more comes at once: a TCP socket sends no segment that is not full
+/// before it has come (send(2), `MSG_MORE`), or 0.2 s and the connection's retransmission time-out have passed. A Unix
+/// socket does not wait. Returns the bytes taken.
+///
+/// # Errors
+/// As sendmsg(2).
+pub fn send_more(socket: &impl AsFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    SockRef::from(socket).send_vectored_with_flags(slices, libc::MSG_MORE | libc::MSG_NOSIGNAL)
 }
 
 /// Makes the coming close of a TCP socket a reset instead of an orderly end (socket(7), `SO_LINGER` with zero): the
@@ -256,6 +266,19 @@ mod tests {
             }
         }
         taken
+    }
+
+    #[test]
+    fn what_more_follows_at_once_is_sent_with_it() {
+        let (ours, mut theirs) = tcp_pair();
+        let head = [IoSlice::new(b"he"), IoSlice::new(b"ad")];
+        assert_eq!(send_more(&ours, &head).unwrap(), 4);
+        // On loopback what is sent has arrived when the call returns.
+        assert_eq!(pending_input(&theirs), Peek::Quiet);
+        (&ours).write_all(b" and body").unwrap();
+        let mut bytes = [0; 32];
+        assert_eq!(theirs.read(&mut bytes).unwrap(), 13);
+        assert_eq!(&bytes[..13], b"head and body");
     }
 
     #[test]

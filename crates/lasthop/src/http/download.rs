@@ -213,19 +213,23 @@ impl Download {
         flushed.map_err(|error| Fault::ClientGone(Gone::Failed(error)))
     }
 
-    /// Reads once from the app; of a large answer, without a copy where that can be. Ready when there is something to write or the body is whole; pending
-    /// while the app has to be waited for, or the client because the buffer is full.
+    /// Reads once from the app; of a large answer, up to `spliced_max` bytes without a copy where that can be. Ready when
+    /// there is something to write or the body is whole; pending while the app has to be waited for, or the client because
+    /// the buffer is full.
     pub(super) fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
-        app: &mut Stream,
-        input: &mut Option<Buffer>,
+        (app, input): (&mut Stream, &mut Option<Buffer>),
+        spliced_max: usize,
         moved: &mut bool,
     ) -> Poll<Result<(), Fault>> {
         if self.is_full() {
             return Poll::Pending;
         }
-        let spliced_max = if self.body.is_large() { self.room() } else { 0 };
+        let spliced_max = match self.body.is_large() {
+            true => spliced_max.min(self.room()),
+            false => 0,
+        };
         let out = (&mut self.outbox, spliced_max);
         let received = ready!(self.body.poll_receive(cx, app, input, &self.pool, out));
         *moved = true;

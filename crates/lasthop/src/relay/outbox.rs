@@ -34,13 +34,17 @@ const GATHERED_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Outbox {
     pool: BufferPool,
-    /// What comes before the buffers; nothing while sent bytes are retained.
+    /// What comes before the buffers, or behind them; nothing while sent bytes are retained.
     siphon: Siphon,
+    /// What is in the pipe comes behind the buffers. From when it is filled until the next flush.
+    pipe_is_last: bool,
+    /// The stream did not take all that waited when it was last written to.
+    blocked: bool,
     buffers: VecDeque<Buffer>,
     /// The buffer being sent: 0 unless sent ones are retained. Never as many as this could count.
     index: u32,
-    /// Bytes of that buffer already sent.
-    offset: usize,
+    /// Bytes of that buffer already sent: fewer than 4 GiB, as any buffer holds.
+    offset: u32,
     unsent: usize,
     retained: bool,
     /// The last bytes came as fast as they could be taken, so more are likely to be there.
@@ -57,6 +61,8 @@ impl Outbox {
         Self {
             pool: pool.clone(),
             siphon: Siphon::default(),
+            pipe_is_last: false,
+            blocked: false,
             buffers: pool.queue(),
             index: 0,
             offset: 0,
@@ -97,6 +103,7 @@ impl Outbox {
 
     /// Copies `bytes` to the end of the queue.
     pub fn push(&mut self, mut bytes: &[u8]) {
+        debug_assert!(!self.pipe_is_last, "nothing goes behind that pipe");
         self.unsent += bytes.len();
         if let Some(tail) = self.buffers.back_mut() {
             let count = tail.append(bytes);
@@ -122,6 +129,8 @@ impl Outbox {
             self.push(buffer.filled());
             return;
         }
+        debug_assert!(!self.pipe_is_last, "nothing goes behind that pipe");
+        self.flows = buffer.spare() == 0;
         self.unsent += buffer.len();
         self.buffers.push_back(buffer);
     }
@@ -133,6 +142,9 @@ impl Outbox {
         stream: &mut Stream,
         bytes_max: usize,
     ) -> Poll<io::Result<usize>> {
+        if self.pipe_is_last {
+            self.copy_siphon()?;
+        }
         if let Some(tail) = self.buffers.back_mut()
             && tail.spare() >= SPARE_MIN.min(bytes_max)
         {
@@ -152,7 +164,7 @@ impl Outbox {
     }
 
     /// As [`Outbox::poll_fill_from`], and where the stream brings much, at most `spliced_max` bytes without a copy. 0 is
-    /// for those who copy.
+    /// for those who copy. All others flush before they put anything behind it.
     pub fn poll_carry_from(
         &mut self,
         cx: &mut Context<'_>,
@@ -163,12 +175,14 @@ impl Outbox {
         // A pipe may take several times what it counts for.
         let room = PIPE_BYTES.saturating_sub(self.siphon.held());
         let spliced_max = spliced_max.min(bytes_max).min(room);
-        if spliced_max >= SPLICED_MIN && self.may_splice() && self.buffers.is_empty() {
+        let is_next = self.buffers.is_empty() || self.can_end_with_pipe();
+        if spliced_max >= SPLICED_MIN && self.may_splice() && is_next {
             let filled = self.siphon.poll_fill(cx, stream, spliced_max, &self.pool);
             let filled = ready!(filled)?;
             self.has_pipe = filled != Filled::NoPipe;
             match filled {
                 Filled::Bytes(count) => {
+                    self.pipe_is_last = !self.buffers.is_empty();
                     // Two system calls for little: reading is no dearer.
                     self.flows = count >= BUFFER_BYTES;
                     self.unsent += count;
@@ -185,16 +199,22 @@ impl Outbox {
         self.flows && !self.unfit && !self.retained
     }
 
+    /// Whether a pipe may be filled although there is something in the buffers, so that the receiver is woken once for
+    /// both. Not where it is slow: what is in the pipe would have to be copied.
+    fn can_end_with_pipe(&self) -> bool {
+        !self.blocked && self.siphon.held() == 0
+    }
+
     /// Whether a large transfer does better to write all that waits before it takes more: a pipe has to be filled before
     /// there is anything behind it, and a receiver that is slow would have everything copied.
     pub fn empties_first(&self) -> bool {
-        self.unsent > 0 && self.has_pipe && self.may_splice()
+        self.unsent > 0 && self.has_pipe && self.may_splice() && !self.can_end_with_pipe()
     }
 
     /// Whether to read on before anything is written: the stream has just brought all that was asked for, and few large
     /// writes cost less than many small ones.
     pub fn gathers(&self) -> bool {
-        self.flows && self.unsent < GATHERED_MAX
+        self.flows && self.unsent < GATHERED_MAX && !self.pipe_is_last
     }
 
     /// Writes until nothing waits any more. An error leaves the queue as it was at the last write.
@@ -203,6 +223,25 @@ impl Outbox {
         cx: &mut Context<'_>,
         stream: &mut Stream,
     ) -> Poll<io::Result<()>> {
+        let flushed = self.poll_write_all(cx, stream);
+        self.blocked = flushed.is_pending();
+        flushed
+    }
+
+    fn poll_write_all(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+    ) -> Poll<io::Result<()>> {
+        if self.pipe_is_last {
+            let written = self.poll_write_buffers(cx, stream, self.siphon.held());
+            if written.is_pending() {
+                // It has to take more, and nothing could go behind that pipe.
+                self.copy_siphon()?;
+            }
+            ready!(written)?;
+            self.pipe_is_last = false;
+        }
         while self.siphon.held() > 0 {
             match self.siphon.poll_drain(cx, stream, &self.pool) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -220,8 +259,18 @@ impl Outbox {
                 }
             }
         }
-        while self.unsent > 0 {
-            let count = ready!(self.poll_write_once(cx, stream))?;
+        self.poll_write_buffers(cx, stream, 0)
+    }
+
+    /// Writes what is in the buffers; `behind` bytes follow at once from the pipe.
+    fn poll_write_buffers(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        behind: usize,
+    ) -> Poll<io::Result<()>> {
+        while self.unsent > behind {
+            let count = ready!(self.poll_write_once(cx, stream, behind > 0))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -230,9 +279,12 @@ impl Outbox {
         Poll::Ready(Ok(()))
     }
 
-    /// What is in the pipe goes in front of the buffers, and the pipe to whoever needs one.
+    /// What is in the pipe goes into buffers in its place, and the pipe to whoever needs one.
     fn copy_siphon(&mut self) -> io::Result<()> {
-        let mut index = 0;
+        let mut index = match self.pipe_is_last {
+            true => self.buffers.len(),
+            false => 0,
+        };
         while self.siphon.held() > 0 {
             let mut buffer = self.pool.lend();
             if self.siphon.copy_out(&mut buffer, &self.pool)? == 0 {
@@ -241,6 +293,7 @@ impl Outbox {
             self.buffers.insert(index, buffer);
             index += 1;
         }
+        self.pipe_is_last = false;
         Ok(())
     }
 
@@ -248,12 +301,13 @@ impl Outbox {
         &self,
         cx: &mut Context<'_>,
         stream: &mut Stream,
+        more_follows: bool,
     ) -> Poll<io::Result<usize>> {
         let mut waiting = self.buffers.range(self.index as usize..);
         let first = waiting
             .next()
-            .map_or(&[][..], |buffer| &buffer.filled()[self.offset..]);
-        if waiting.len() == 0 {
+            .map_or(&[][..], |buffer| &buffer.filled()[self.offset as usize..]);
+        if waiting.len() == 0 && !more_follows {
             return stream.poll_write(cx, &[IoSlice::new(first)]);
         }
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
@@ -263,27 +317,31 @@ impl Outbox {
             *slice = IoSlice::new(buffer.filled());
             count += 1;
         }
-        stream.poll_write(cx, &slices[..count])
+        match more_follows {
+            true => stream.poll_write_more(cx, &slices[..count]),
+            false => stream.poll_write(cx, &slices[..count]),
+        }
     }
 
     /// Notes that the first `count` waiting bytes are sent.
     fn advance(&mut self, count: usize) {
         self.unsent -= count;
-        self.offset += count;
+        let mut offset = self.offset as usize + count;
         while let Some(buffer) = self.buffers.get(self.index as usize)
-            && self.offset >= buffer.len()
+            && offset >= buffer.len()
         {
             if self.retained && self.index as usize + 1 == self.buffers.len() {
                 // The last one stays the current one: more may be put behind what it holds.
                 break;
             }
-            self.offset -= buffer.len();
+            offset -= buffer.len();
             if self.retained {
                 self.index += 1;
             } else {
                 self.buffers.pop_front();
             }
         }
+        self.offset = u32::try_from(offset).unwrap_or(u32::MAX);
     }
 
     /// Gives back the memory of an empty queue, for whoever keeps one for hours.
@@ -325,172 +383,4 @@ impl Drop for Outbox {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::transport::{Clock, Pipes, Slots};
-    use std::future::poll_fn;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    fn on_a_socket_pair<F: AsyncFnOnce(Stream, tokio::net::UnixStream)>(test: F) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let (ours, theirs) = tokio::net::UnixStream::pair().unwrap();
-            let ours = ours.into_std().unwrap();
-            test(Stream::unix(ours).unwrap(), theirs).await;
-        });
-    }
-
-    #[test]
-    fn bytes_come_out_in_the_order_they_went_in_across_buffers() {
-        on_a_socket_pair(async |mut stream, mut peer| {
-            let pool = BufferPool::new(1 << 20);
-            let mut outbox = Outbox::new(&pool);
-            let bytes: Vec<u8> = (0..100_000_u32).map(|i| i.to_le_bytes()[0]).collect();
-            outbox.push(&bytes[..70_000]);
-            outbox.push(&bytes[70_000..]);
-            assert_eq!(outbox.unsent(), 100_000);
-            let write = poll_fn(|cx| outbox.poll_flush(cx, &mut stream));
-            let mut received = vec![0; 100_000];
-            let read = peer.read_exact(&mut received);
-            let (written, read) = tokio::join!(write, read);
-            written.unwrap();
-            read.unwrap();
-            assert_eq!(received, bytes);
-            assert_eq!(pool.lent(), 0, "every buffer went back");
-        });
-    }
-
-    #[test]
-    fn a_retained_request_is_sent_again_byte_for_byte() {
-        on_a_socket_pair(async |mut stream, mut peer| {
-            let pool = BufferPool::new(1 << 20);
-            let mut outbox = Outbox::retaining(&pool);
-            outbox.push(&[b'a'; 20_000]);
-            for _ in 0..2 {
-                poll_fn(|cx| outbox.poll_flush(cx, &mut stream))
-                    .await
-                    .unwrap();
-                assert!(outbox.has_sent());
-                let mut received = vec![0; 20_000];
-                peer.read_exact(&mut received).await.unwrap();
-                assert!(received.iter().all(|&byte| byte == b'a'));
-                outbox.rewind();
-            }
-            poll_fn(|cx| outbox.poll_flush(cx, &mut stream))
-                .await
-                .unwrap();
-            outbox.release();
-            assert_eq!(pool.lent(), 0);
-        });
-    }
-
-    fn pool_with_pipes() -> BufferPool {
-        let slots = std::sync::Arc::new(Slots::new(1024, 0, (1, 0), 0, [0]));
-        let clock = Clock::new(std::time::Instant::now());
-        BufferPool::with_pipes(4 << 20, Pipes::new(slots, clock))
-    }
-
-    /// Fills `outbox` from `source` until something is in its pipe; returns how much was taken in.
-    async fn carry_into_the_pipe(outbox: &mut Outbox, source: &mut Stream) -> usize {
-        let mut count = 0;
-        while outbox.siphon.held() == 0 {
-            count += poll_fn(|cx| outbox.poll_carry_from(cx, source, usize::MAX, PIPE_BYTES))
-                .await
-                .unwrap();
-            if outbox.siphon.held() == 0 {
-                // What was copied first goes out first, here to nobody.
-                outbox.buffers.clear();
-                outbox.unsent = 0;
-            }
-        }
-        count
-    }
-
-    #[test]
-    fn a_stream_that_brings_much_goes_through_a_pipe_and_comes_out_as_it_was() {
-        on_a_socket_pair(async |mut to, mut receiver| {
-            let (source, mut sender) = tokio::net::UnixStream::pair().unwrap();
-            let mut source = Stream::unix(source.into_std().unwrap()).unwrap();
-            let pool = pool_with_pipes();
-            let mut outbox = Outbox::new(&pool);
-            let bytes: Vec<u8> = (0..2_000_000_u32)
-                .map(|i| (i / 5).to_le_bytes()[0])
-                .collect();
-            let send = async {
-                sender.write_all(&bytes).await.unwrap();
-                sender.shutdown().await.unwrap();
-            };
-            let carry = async {
-                loop {
-                    let carry = |cx: &mut Context<'_>| {
-                        outbox.poll_carry_from(cx, &mut source, usize::MAX, PIPE_BYTES)
-                    };
-                    if poll_fn(carry).await.unwrap() == 0 {
-                        break;
-                    }
-                    poll_fn(|cx| outbox.poll_flush(cx, &mut to)).await.unwrap();
-                }
-                to.shutdown_write().unwrap();
-            };
-            let mut received = Vec::new();
-            let receive = receiver.read_to_end(&mut received);
-            let ((), (), count) = tokio::join!(send, carry, receive);
-            assert_eq!(count.unwrap(), bytes.len());
-            assert!(received == bytes, "other bytes came out than went in");
-            assert!(pool.pipes().carried() > 1_000_000);
-            assert_eq!(
-                (pool.lent(), source.received(), to.sent()),
-                (0, 2_000_000, 2_000_000)
-            );
-        });
-    }
-
-    #[test]
-    fn what_is_in_a_pipe_goes_before_the_buffers_also_where_it_has_to_be_copied() {
-        for copied in [false, true] {
-            on_a_socket_pair(async |mut to, mut receiver| {
-                let (source, mut sender) = tokio::net::UnixStream::pair().unwrap();
-                let mut source = Stream::unix(source.into_std().unwrap()).unwrap();
-                let pool = pool_with_pipes();
-                let mut outbox = Outbox::new(&pool);
-                let bytes: Vec<u8> = (0..100_000_u32).map(|i| (i / 3).to_le_bytes()[0]).collect();
-                sender.write_all(&bytes).await.unwrap();
-                let count = carry_into_the_pipe(&mut outbox, &mut source).await;
-                let before = count - outbox.unsent();
-                assert!(outbox.empties_first());
-                outbox.push(b"and the rest");
-                if copied {
-                    outbox.copy_siphon().unwrap();
-                    assert_eq!((outbox.siphon.held(), pool.pipes().lent()), (0, 0));
-                }
-                let mut expected = bytes[before..count].to_vec();
-                expected.extend_from_slice(b"and the rest");
-                assert_eq!(outbox.unsent(), expected.len());
-                let mut received = vec![0; expected.len()];
-                let write = poll_fn(|cx| outbox.poll_flush(cx, &mut to));
-                let (written, read) = tokio::join!(write, receiver.read_exact(&mut received));
-                written.unwrap();
-                read.unwrap();
-                assert!(received == expected);
-                assert_eq!(pool.lent(), 0);
-            });
-        }
-    }
-
-    #[test]
-    fn a_transfer_given_up_leaves_its_bytes_to_nobody() {
-        on_a_socket_pair(async |mut source, mut sender| {
-            let pool = pool_with_pipes();
-            let mut outbox = Outbox::new(&pool);
-            sender.write_all(&[b'x'; 100_000]).await.unwrap();
-            carry_into_the_pipe(&mut outbox, &mut source).await;
-            assert_eq!(pool.pipes().lent(), 1);
-            drop(outbox);
-            assert_eq!(pool.pipes().lent(), 0);
-            assert!(!pool.pipes().expire(), "it was closed, not kept");
-        });
-    }
-}
+mod tests;

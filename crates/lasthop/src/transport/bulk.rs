@@ -24,7 +24,7 @@ const READS_MAX: usize = 8;
 const BULK_READS_MAX: usize = 16;
 
 /// Bulk transfers that move before the event loop is asked again: 2 MiB, half a millisecond where they are spliced and
-/// 1 to 2 ms where they are copied. With 2 of them a busy worker looked up so often that downloads of 1 MiB among small
+/// some 2 ms where they are copied. With 2 of them a busy worker looked up so often that downloads of 1 MiB among small
 /// answers took three times as long as with 8.
 const MOVES_A_TURN: usize = 8;
 
@@ -105,6 +105,15 @@ impl Pace {
         match &self.0 {
             None => READS_MAX,
             Some(_) => BULK_READS_MAX,
+        }
+    }
+
+    /// Bytes that may move in one piece after so many reads: what is left of the turn. A bulk transfer moves a whole pipe in
+    /// any case.
+    pub fn bytes_left(&self, reads: usize) -> usize {
+        match &self.0 {
+            None => READS_MAX.saturating_sub(reads) * BUFFER_BYTES,
+            Some(_) => usize::MAX,
         }
     }
 

@@ -92,6 +92,11 @@ where
         Ok(())
     }
 
+    /// Whether the event loop knows of it.
+    pub(super) fn is_watched(&self) -> bool {
+        self.unwatched.is_none()
+    }
+
     /// Ready once a read would return bytes, the end, or an error; or had, a moment ago.
     pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.watch()?.poll_read_ready(cx).map_ok(drop)

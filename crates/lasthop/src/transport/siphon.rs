@@ -47,7 +47,10 @@ impl Siphon {
         bytes_max: usize,
         pool: &BufferPool,
     ) -> Poll<io::Result<Filled>> {
-        ready!(stream.poll_readable(cx))?;
+        // Nobody waits for what an app that closes then has sent already: whoever reads next is told to wait.
+        if stream.is_watched() {
+            ready!(stream.poll_readable(cx))?;
+        }
         let Some(mut held) = self.0.take().or_else(|| pool.lend_pipe()) else {
             return Poll::Ready(Ok(Filled::NoPipe));
         };

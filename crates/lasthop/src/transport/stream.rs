@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use lasthop_kernel::connect::SpentTcp;
-use lasthop_kernel::socket::{Peek, pending_input};
+use lasthop_kernel::socket::{Peek, pending_input, send_more};
 use lasthop_ports::Lease;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -188,6 +188,17 @@ impl Stream {
         }
     }
 
+    /// Whether the event loop knows of it. A new connection to an app is read without, as long as there is something.
+    pub fn is_watched(&self) -> bool {
+        match &self.socket {
+            Socket::Tcp(stream) => stream.is_watched(),
+            Socket::Leased(stream) => stream.is_watched(),
+            Socket::Unix(stream) => stream.is_watched(),
+            #[cfg(test)]
+            Socket::Simulated(_) => true,
+        }
+    }
+
     /// Ready once a read would return bytes, the end of the stream, or an error.
     ///
     /// Lets a connection wait without holding a buffer. Readiness may be stale: the read that
@@ -227,6 +238,26 @@ impl Stream {
             Socket::Tcp(stream) => stream.poll_write(cx, slices),
             Socket::Leased(stream) => stream.poll_write(cx, slices),
             Socket::Unix(stream) => stream.poll_write(cx, slices),
+            #[cfg(test)]
+            Socket::Simulated(stream) => stream.poll_write(cx, slices),
+        };
+        if let Poll::Ready(Ok(count)) = &written {
+            self.sent += *count as u64;
+        }
+        written
+    }
+
+    /// As [`Stream::poll_write`], with more to come at once: a TCP socket waits for it before it sends a part of a segment
+    /// (`MSG_MORE` in send(2)).
+    pub fn poll_write_more(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = match &mut self.socket {
+            Socket::Tcp(stream) => stream.poll_room(cx, |socket| send_more(socket, slices)),
+            Socket::Leased(stream) => stream.poll_room(cx, |socket| send_more(socket, slices)),
+            Socket::Unix(stream) => stream.poll_room(cx, |socket| send_more(socket, slices)),
             #[cfg(test)]
             Socket::Simulated(stream) => stream.poll_write(cx, slices),
         };

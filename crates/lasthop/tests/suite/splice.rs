@@ -1,8 +1,9 @@
 //! Large transfers move from socket to socket without a copy, and nobody can tell by the bytes: all of them arrive, in
 //! order, only where they belong, and ends are what they are for small ones.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lasthop_kernel::namespace::deny_splice;
 
@@ -106,6 +107,45 @@ fn large(place: Place, mebibytes: usize) -> App {
 
 fn ask(client: &mut Client, target: &str) {
     client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+}
+
+#[test]
+fn what_comes_before_an_app_pauses_is_passed_on_at_once_also_where_much_is_to_follow() {
+    const LENGTH: usize = 200_000;
+    for place in [Place::Tcp, Place::Unix] {
+        let (tell, told) = std::sync::mpsc::channel();
+        let told = Mutex::new(told);
+        let app = App::on(place, move |mut conn| {
+            let told = told.lock().unwrap();
+            while let Some(request) = conn.request() {
+                let first: usize = request.head.target()[1..].parse().expect("a number");
+                let body = pattern(LENGTH);
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n");
+                conn.send([head.as_bytes(), &body[..first]].concat());
+                let () = told.recv_timeout(PATIENCE).expect("leave to go on");
+                conn.send(&body[first..]);
+            }
+        });
+        let proxy = Lasthop::before(&app);
+        let mut client = proxy.client();
+        // What fits one read, what is gathered, and what ends in a pipe behind it.
+        for first in [10_000, 20_000, 90_000, 150_000] {
+            let mut took = Vec::new();
+            for _ in 0..5 {
+                let begun = Instant::now();
+                ask(&mut client, &format!("/{first}"));
+                assert_eq!(client.head().status(), 200);
+                let mut body = client.0.exactly(first).expect("what the app has sent");
+                took.push(begun.elapsed());
+                tell.send(()).expect("the app");
+                body.extend(client.0.exactly(LENGTH - first).expect("the rest"));
+                assert!(body == pattern(LENGTH), "{first}: other bytes came");
+            }
+            // A segment that waits for more is sent after 0.2 s; a busy host may hold up one or two.
+            took.sort_unstable();
+            assert!(took[2] < Duration::from_millis(150), "{first}: {took:?}");
+        }
+    }
 }
 
 #[test]

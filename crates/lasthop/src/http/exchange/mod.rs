@@ -169,7 +169,7 @@ impl<'a> Exchange<'a> {
         let mut reads = 0;
         while reads < self.pace.reads_max() {
             let (was_full, before) = (self.download.is_full(), self.download.received());
-            let received = self.poll_receive(cx, moved);
+            let received = self.poll_receive(cx, self.pace.bytes_left(reads), moved);
             reads += Pace::reads(self.download.received() - before);
             if received.is_ready() && self.download.gathers() && reads < self.pace.reads_max() {
                 continue;
@@ -192,19 +192,21 @@ impl<'a> Exchange<'a> {
         Poll::Pending
     }
 
-    /// Reads from the app; lets it go as soon as its answer is whole.
-    fn poll_receive(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<()> {
+    /// Reads from the app, or splices at most `spliced_max` bytes; lets it go as soon as its answer is whole.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        spliced_max: usize,
+        moved: &mut bool,
+    ) -> Poll<()> {
         if self.broken.is_some() {
             return Poll::Pending;
         }
         if !self.download.is_received()
             && let Some(app) = &mut self.app
         {
-            let received =
-                ready!(
-                    self.download
-                        .poll_receive(cx, &mut app.stream, &mut self.app_input, moved)
-                );
+            let from = (&mut app.stream, &mut self.app_input);
+            let received = ready!(self.download.poll_receive(cx, from, spliced_max, moved));
             if let Err(fault) = received {
                 self.app = None;
                 self.broken = Some(fault);
