@@ -222,6 +222,8 @@ pub(crate) struct Machine {
     pub(crate) kernel: String,
     pub(crate) processor: String,
     pub(crate) cores: usize,
+    /// How TCP finds its pace: `bbr` paces large writes with timers, on loopback too (net.ipv4.tcp_congestion_control).
+    pub(crate) congestion_control: String,
     /// Runnable tasks in the minute before the start: what else the host was doing.
     pub(crate) load_average: f64,
 }
@@ -243,10 +245,11 @@ impl Machine {
     /// One line, for documents.
     pub(crate) fn in_words(&self) -> String {
         format!(
-            "Linux {}, {}, {} cores, load average {:.2} before the start",
+            "Linux {}, {}, {} cores, TCP with {}, load average {:.2} before the start",
             self.kernel_version(),
             self.processor,
             self.cores,
+            self.congestion_control,
             self.load_average
         )
     }
@@ -259,15 +262,18 @@ impl Machine {
     /// Reads this host's description; what cannot be read is called unknown.
     pub(crate) fn here() -> Self {
         let unknown = || "unknown".to_owned();
-        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease");
+        let line = |path| {
+            fs::read_to_string(path).map_or_else(|_| unknown(), |text| text.trim().to_owned())
+        };
         let processor = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
             let line = text.lines().find(|line| line.starts_with("model name"))?;
             Some(line.split_once(':')?.1.trim().to_owned())
         });
         Self {
-            kernel: kernel.map_or_else(|_| unknown(), |text| text.trim().to_owned()),
+            kernel: line("/proc/sys/kernel/osrelease"),
             processor: processor.unwrap_or_else(unknown),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
+            congestion_control: line("/proc/sys/net/ipv4/tcp_congestion_control"),
             load_average: load_average().unwrap_or(f64::NAN),
         }
     }

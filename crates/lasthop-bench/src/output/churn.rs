@@ -75,6 +75,10 @@ pub(crate) fn json(report: &ChurnReport) -> String {
         ("kernel", string(&report.machine.kernel)),
         ("processor", string(&report.machine.processor)),
         ("cores", report.machine.cores.to_string()),
+        (
+            "congestion_control",
+            string(&report.machine.congestion_control),
+        ),
         ("load_average", number(report.machine.load_average)),
         ("lasthop", string(&report.version)),
         ("minutes", report.minutes.to_string()),

@@ -54,6 +54,10 @@ pub(crate) fn members(experiment: &str, conditions: &Conditions) -> Vec<(&'stati
         ("kernel", string(&conditions.machine.kernel)),
         ("processor", string(&conditions.machine.processor)),
         ("cores", conditions.machine.cores.to_string()),
+        (
+            "congestion_control",
+            string(&conditions.machine.congestion_control),
+        ),
         ("load_average", number(conditions.machine.load_average)),
         ("pinning", string(&conditions.cores)),
         ("proxies", array(proxies)),

@@ -39,6 +39,10 @@ pub(crate) fn render(report: &Report) -> String {
         ("kernel", string(&report.machine.kernel)),
         ("processor", string(&report.machine.processor)),
         ("cores", report.machine.cores.to_string()),
+        (
+            "congestion_control",
+            string(&report.machine.congestion_control),
+        ),
         ("load_average", number(report.machine.load_average)),
         ("pinning", string(&report.cores)),
         ("load", string(&report.load)),

@@ -40,6 +40,7 @@ pub(crate) fn report() -> Report {
             kernel: "6.18".into(),
             processor: "A | B".into(),
             cores: 2,
+            congestion_control: "cubic".into(),
             load_average: 0.25,
         },
         cores: "one core for all".into(),
