@@ -35,7 +35,7 @@ const MEDIUM: usize = 10_000;
 const MEBIBYTE: usize = 1 << 20;
 
 /// All, in the order of runs and of tables.
-pub(crate) const ALL: [Scenario; 17] = [
+pub(crate) const ALL: [Scenario; 18] = [
     answers("keepalive-1", 1, SMALL),
     answers("keepalive-16", 16, SMALL),
     answers("keepalive-64", 64, SMALL),
@@ -44,6 +44,8 @@ pub(crate) const ALL: [Scenario; 17] = [
     throughput("connections-64", 64, Exchange::ClientCloses(SMALL)),
     throughput("mixed", 64, Exchange::Mixed),
     answers("body-10kB", 64, MEDIUM),
+    // A script or a picture: more than is read at once, and less than most proxies buffer.
+    answers("body-100kB", 64, 10 * MEDIUM),
     // As many as keep the proxy busy; more would measure the buffers of the kernel.
     answers("body-4MiB", 16, 4 * MEBIBYTE),
     throughput("upload-1MiB", 16, Exchange::Upload(MEBIBYTE)),
@@ -181,7 +183,7 @@ mod tests {
     fn a_group_means_all_of_its_scenarios_and_a_name_means_one() {
         assert_eq!(names(&["memory"]), ["memory-idle", "memory-tunnel"]);
         assert_eq!(names(&["keepalive-1"]), ["keepalive-1"]);
-        assert_eq!(names(&["latency", "body"]).len(), 3);
+        assert_eq!(names(&["latency", "body"]).len(), 4);
         assert_eq!(names(&["connect"]), ["connect"]);
         assert_eq!(names(&[]).len(), ALL.len());
         assert!(names(&["keep"]).is_empty());
