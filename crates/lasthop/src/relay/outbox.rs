@@ -164,7 +164,7 @@ impl Outbox {
     }
 
     /// As [`Outbox::poll_fill_from`], and where the stream brings much, at most `spliced_max` bytes without a copy. 0 is
-    /// for those who copy. All others flush before they put anything behind it.
+    /// for those who copy. After bytes that were not copied, flush before anything is put behind them.
     pub fn poll_carry_from(
         &mut self,
         cx: &mut Context<'_>,

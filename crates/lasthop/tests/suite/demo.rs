@@ -171,7 +171,7 @@ fn shows_the_plateau(demo: &Demo, said: &str) {
 fn shows_that_each_remedy_helps(demo: &Demo, said: &str) {
     let [asked, answered, refused, time_wait] = figures(&demo.row("as it was", 0));
     assert_eq!((asked, time_wait), (1500, 600), "{said}");
-    // On a busy host the app may be the first to close now and then, and the port serves again.
+    // A request that waits for a port may be handed a connection that another is done with, instead of its being closed.
     assert!(answered <= 615 && refused > 0, "{said}");
     for remedy in [
         "tcp_tw_reuse = 1",

@@ -5,12 +5,13 @@ use crate::transport::{Clock, Pipes, Slots};
 use std::future::poll_fn;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_io().build().unwrap()
+}
+
 fn on_a_socket_pair<F: AsyncFnOnce(Stream, tokio::net::UnixStream)>(test: F) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    runtime().block_on(async {
         let (ours, theirs) = tokio::net::UnixStream::pair().unwrap();
         let ours = ours.into_std().unwrap();
         test(Stream::unix(ours).unwrap(), theirs).await;
@@ -18,11 +19,7 @@ fn on_a_socket_pair<F: AsyncFnOnce(Stream, tokio::net::UnixStream)>(test: F) {
 }
 
 fn on_a_tcp_pair<F: AsyncFnOnce(Stream, tokio::net::TcpStream)>(test: F) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    runtime().block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let theirs = tokio::net::TcpStream::connect(listener.local_addr().unwrap());
         let (ours, theirs) = tokio::join!(listener.accept(), theirs);

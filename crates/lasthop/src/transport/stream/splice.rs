@@ -20,8 +20,8 @@ impl Stream {
         }
     }
 
-    /// Moves at most `bytes_max` bytes that have arrived into `pipe`; `Ok(0)` is as in [`Pipe::fill_from`]. Readiness has been
-    /// seen before ([`Stream::poll_readable`]).
+    /// Moves at most `bytes_max` bytes that have arrived into `pipe`; `Ok(0)` is as in [`Pipe::fill_from`]. Of a
+    /// stream that is watched, readiness has been seen before ([`Stream::poll_readable`]).
     ///
     /// # Errors
     /// As [`Pipe::fill_from`]. After `WouldBlock` or 0 the caller has to read: that takes the readiness back where it is the
